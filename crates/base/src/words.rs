@@ -215,7 +215,6 @@ impl DocId {
 
     /// Appends the encoding: a tag byte, then a big-endian number, 16 bytes, or UTF-8 text to the
     /// end. Encodings sort as the ids do. The length is not part of it.
-    #[expect(clippy::big_endian_bytes, reason = "big-endian numbers sort byte by byte")]
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Self::U64(n) => {
@@ -247,6 +246,7 @@ impl DocId {
     ///
     /// # Errors
     /// When `bytes` is nothing that [`DocId::encode`] writes.
+    #[expect(clippy::big_endian_bytes, reason = "big-endian numbers sort byte by byte")]
     pub fn decode(bytes: &[u8]) -> Result<Self, IdError> {
         let (tag, rest) = bytes.split_first().ok_or(IdError::Encoding)?;
         match *tag {
