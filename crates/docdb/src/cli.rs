@@ -1,0 +1,164 @@
+//! The command line: what can be said, and which file carries it out. One file per command.
+//!
+//! A command writes to the `out` it is given and never to the terminal itself, so that a test reads
+//! exactly what a user would see.
+
+mod errors;
+mod version;
+
+use std::ffi::OsString;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Exit code of a command that could not do what was asked. Clap ends with 2 by itself when the
+/// command line is wrong.
+const FAILED: u8 = 1;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  the command failed; the reason is on standard error
+  2  the command line is wrong";
+
+const EXAMPLES: &str = "\
+Examples:
+  docdb errors
+  docdb errors WalCorrupt
+  docdb errors 25 --json
+  docdb version --json";
+
+/// One binary instead of a document database, a search engine and a log collector
+#[derive(Debug, Parser)]
+#[command(
+    name = "docdb",
+    version,
+    disable_help_subcommand = true,
+    after_help = "`docdb --help` says more, `docdb <command> --help` everything.",
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}")
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// List the error codes and what they mean
+    Errors(errors::Arguments),
+    /// Print the version
+    Version(version::Arguments),
+}
+
+/// Carries out the command line `args`, whose first word is the program's name.
+pub(crate) fn run(
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> ExitCode {
+    let cli = match Cli::try_parse_from(args) {
+        Ok(cli) => cli,
+        Err(said) => return refuse(&said, out, err),
+    };
+    let done = match &cli.command {
+        None => write!(out, "{}", Cli::command().render_help()),
+        Some(Command::Errors(arguments)) => errors::run(arguments, out),
+        Some(Command::Version(arguments)) => version::run(arguments, out),
+    };
+    finish(done.and_then(|()| out.flush()), err)
+}
+
+/// Answers `--help` and `--version`, which clap hands over as errors, and wrong command lines.
+fn refuse(said: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    let to: &mut dyn Write = if said.use_stderr() { err } else { out };
+    // Where the message cannot be written, there is no place left to say so.
+    let _ = write!(to, "{}", said.render());
+    ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(FAILED))
+}
+
+/// A reader that closed its end early, as `head` does, has what it wanted.
+fn finish(done: io::Result<()>, err: &mut dyn Write) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
+        Err(e) => {
+            let _ = writeln!(err, "docdb: {e}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Runs a command line; returns whether it succeeded, standard output and standard error.
+    fn docdb(line: &str) -> (bool, String, String) {
+        let args = std::iter::once("docdb").chain(line.split_whitespace()).map(OsString::from);
+        let (mut out, mut err) = (Vec::new(), Vec::new());
+        let code = run(args, &mut out, &mut err);
+        let text = |bytes| String::from_utf8(bytes).expect("we write UTF-8");
+        (code == ExitCode::SUCCESS, text(out), text(err))
+    }
+
+    #[test]
+    fn the_definition_of_the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_arguments_it_prints_a_short_help() {
+        let (succeeded, out, err) = docdb("");
+        assert!(succeeded && err.is_empty());
+        assert!(out.contains("Usage: docdb") && out.contains("errors"), "{out}");
+        assert!(!out.contains("Exit codes"), "{out}");
+    }
+
+    #[test]
+    fn long_help_documents_examples_and_exit_codes() {
+        let (succeeded, out, _) = docdb("--help");
+        assert!(succeeded);
+        assert!(out.contains(EXIT_CODES) && out.contains("Examples:"), "{out}");
+    }
+
+    #[test]
+    fn every_example_of_the_help_works() {
+        for line in EXAMPLES.lines().filter_map(|line| line.trim().strip_prefix("docdb ")) {
+            let (succeeded, out, err) = docdb(line);
+            assert!(succeeded && !out.is_empty(), "{line}: {err}");
+        }
+    }
+
+    #[test]
+    fn an_unknown_command_is_refused_on_standard_error() {
+        let (succeeded, out, err) = docdb("sevre");
+        assert!(!succeeded && out.is_empty());
+        assert!(err.contains("unrecognized subcommand 'sevre'"), "{err}");
+    }
+
+    /// A writer whose other end is gone, or whose disk is full.
+    struct Broken(io::ErrorKind);
+
+    impl Write for Broken {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(self.0.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Err(self.0.into())
+        }
+    }
+
+    #[test]
+    fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
+        let version = || ["docdb", "version"].map(OsString::from);
+        let mut err = Vec::new();
+        let code = run(version(), &mut Broken(io::ErrorKind::BrokenPipe), &mut err);
+        assert_eq!(code, ExitCode::SUCCESS);
+        assert!(err.is_empty());
+        let code = run(version(), &mut Broken(io::ErrorKind::StorageFull), &mut err);
+        assert_eq!(code, ExitCode::from(FAILED));
+        assert!(err.starts_with(b"docdb: "));
+    }
+}

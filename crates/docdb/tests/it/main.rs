@@ -1,0 +1,25 @@
+//! The binary as a process: what only a real process has, its exit code and its streams.
+
+use std::process::{Command, Output};
+
+fn docdb(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_docdb")).args(args).output().expect("the binary was built")
+}
+
+#[test]
+fn a_wrong_command_line_exits_with_2() {
+    for args in [&["no-such-command"][..], &["errors", "NoSuchCode"], &["version", "--no-such"]] {
+        let output = docdb(args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty(), "{args:?}");
+    }
+}
+
+#[test]
+fn help_and_version_exit_with_0_on_standard_output() {
+    for args in [&[][..], &["-h"], &["--help"], &["--version"], &["version"], &["errors"]] {
+        let output = docdb(args);
+        assert_eq!(output.status.code(), Some(0), "{args:?}");
+        assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
+    }
+}
