@@ -1,0 +1,27 @@
+//! Fuzz targets: what must hold for any bytes whatever. A target panics when it does not.
+//!
+//! A target is a module with `run` (one input) and `seeds` (inputs to start from, made by the code
+//! that writes the format, so that they are always of today's format). Two programs drive it:
+//! `drive`, ours, reproducible and without tools; and libFuzzer, by a file in `fuzz_targets`.
+//! To add one: the module here, a line in [`ALL`], that file, and its `[[bin]]` in `Cargo.toml`.
+
+pub mod doc_id;
+pub mod mutate;
+pub mod name;
+
+/// One target.
+#[derive(Debug, Clone, Copy)]
+pub struct Target {
+    /// Its name, that of its module and of its libFuzzer program.
+    pub name: &'static str,
+    /// Feeds it one input.
+    pub run: fn(&[u8]),
+    /// Inputs to start from.
+    pub seeds: fn() -> Vec<Vec<u8>>,
+}
+
+/// Every target, by name.
+pub const ALL: &[Target] = &[
+    Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },
+    Target { name: "name", run: name::run, seeds: name::seeds },
+];
