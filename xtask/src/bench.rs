@@ -1,0 +1,229 @@
+//! `cargo xtask bench`: runs the programs of the `benches` crate, keeps their reports in one file
+//! and compares two such files. Measuring itself, and the rule for a verdict, are in `benches`.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::process::{Failure, Process, Result};
+use crate::workspace;
+
+const PACKAGE: &str = "benches";
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Benches to run (all when none is named)
+    names: Vec<String>,
+    /// Print the names of the benches and stop
+    #[arg(long)]
+    list: bool,
+    /// Run each bench once on little work, to see that it works
+    #[arg(long, conflicts_with_all = ["compare", "save"])]
+    smoke: bool,
+    /// Show the results beside those of an earlier run
+    #[arg(long, value_name = "FILE")]
+    compare: Option<PathBuf>,
+    /// Keep the results in this file
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let known = programs()?;
+    if arguments.list {
+        for name in known {
+            println!("{name}");
+        }
+        return Ok(());
+    }
+    if let Some(name) = arguments.names.iter().find(|name| !known.contains(name)) {
+        return Err(Failure::new(format!("no bench is called `{name}`; see --list")));
+    }
+    // Read before an hour of measuring, not after it.
+    let base = arguments.compare.as_deref().map(load).transpose()?;
+    let chosen = if arguments.names.is_empty() { known } else { arguments.names.clone() };
+    if arguments.smoke {
+        return run_smoke(&chosen);
+    }
+    let reports = measure(&chosen)?;
+    if let Some(path) = &arguments.save {
+        save(path, &reports)?;
+    }
+    if let Some(base) = base {
+        println!("\n{}", comparison(&base, &reports));
+    }
+    Ok(())
+}
+
+/// The stage of `ci`.
+pub(crate) fn smoke() -> Result<String> {
+    let names = programs()?;
+    run_smoke(&names)?;
+    Ok(format!("{} programs, once each", names.len()))
+}
+
+/// The stage of `nightly`: every criterion bench and every side-by-side bench, measured.
+pub(crate) fn measure_all() -> Result<String> {
+    let packages = workspace::packages("Cargo.toml")?;
+    if packages.iter().any(|package| !package.targets_of_kind("bench").is_empty()) {
+        Process::cargo().args(["bench", "--workspace", "--locked", "--bench", "*"]).run()?;
+    }
+    let path = reports_dir().join("nightly.json");
+    save(&path, &measure(&programs()?)?)?;
+    Ok(format!("results in {}", path.display()))
+}
+
+/// The names of the bench programs, sorted.
+fn programs() -> Result<Vec<String>> {
+    let packages = workspace::packages("Cargo.toml")?;
+    let package = packages
+        .iter()
+        .find(|package| package.name == PACKAGE)
+        .ok_or_else(|| Failure::new("the workspace has no crate `benches`"))?;
+    Ok(package.targets_of_kind("bin").into_iter().map(str::to_owned).collect())
+}
+
+fn reports_dir() -> PathBuf {
+    workspace::target_dir().join("bench")
+}
+
+fn run_smoke(names: &[String]) -> Result<()> {
+    for name in names {
+        Process::cargo()
+            .args(["run", "--locked", "--profile", "ci", "--package", PACKAGE, "--bin", name])
+            .args(["--", "--smoke"])
+            .run()?;
+    }
+    Ok(())
+}
+
+/// Runs the benches and returns their reports, in order.
+fn measure(names: &[String]) -> Result<Vec<Value>> {
+    let dir = reports_dir();
+    std::fs::create_dir_all(&dir).map_err(|e| Failure::io("create", &dir, &e))?;
+    let mut reports = Vec::new();
+    for name in names {
+        let path = dir.join(format!("{name}.json"));
+        Process::cargo()
+            .args(["run", "--locked", "--release", "--package", PACKAGE, "--bin", name])
+            .args(["--".as_ref(), "--json".as_ref(), path.as_os_str()])
+            .run()?;
+        reports.push(parse(&path)?);
+    }
+    Ok(reports)
+}
+
+fn parse(path: &Path) -> Result<Value> {
+    let text = std::fs::read_to_string(path).map_err(|e| Failure::io("read", path, &e))?;
+    serde_json::from_str(&text)
+        .map_err(|e| Failure::new(format!("{} is not JSON: {e}", path.display())))
+}
+
+fn load(path: &Path) -> Result<Vec<Value>> {
+    let Value::Array(reports) = parse(path)? else {
+        return Err(Failure::new(format!("{} is not a list of reports", path.display())));
+    };
+    Ok(reports)
+}
+
+fn save(path: &Path, reports: &[Value]) -> Result<()> {
+    let text = format!("{:#}\n", Value::Array(reports.to_vec()));
+    std::fs::write(path, text).map_err(|e| Failure::io("write", path, &e))?;
+    println!("results in {}", path.display());
+    Ok(())
+}
+
+/// One row per case that both runs have, and a line for each that only one has. Rates of different
+/// hours say little on a shared machine; the ratio to the peer, measured in the same run, is what
+/// to look at, and so it is shown for both.
+fn comparison(base: &[Value], now: &[Value]) -> String {
+    let (base, now) = (cases(base), cases(now));
+    let mut table = String::from(
+        "| case | base, per second | now, per second | now / base | base, to peer | now, to peer |\n\
+         |---|---|---|---|---|---|\n",
+    );
+    for (name, case) in &now {
+        let Some((_, before)) = base.iter().find(|(other, _)| other == name) else {
+            let _ =
+                writeln!(table, "| {name} | – | {:.0} | – | – | {:.2} |", rate(case), ratio(case));
+            continue;
+        };
+        let _ = writeln!(
+            table,
+            "| {name} | {:.0} | {:.0} | {:.2} | {:.2} | {:.2} |",
+            rate(before),
+            rate(case),
+            rate(case) / rate(before),
+            ratio(before),
+            ratio(case)
+        );
+    }
+    for (name, _) in base.iter().filter(|(name, _)| !now.iter().any(|(other, _)| other == name)) {
+        let _ = writeln!(table, "\n{name} is in the base only.");
+    }
+    table
+}
+
+fn cases(reports: &[Value]) -> Vec<(String, &Value)> {
+    reports
+        .iter()
+        .flat_map(|report| {
+            let bench = report["bench"].as_str().unwrap_or_default();
+            let cases = report["cases"].as_array().map_or(&[][..], Vec::as_slice);
+            cases.iter().map(move |case| {
+                (format!("{bench}/{}", case["name"].as_str().unwrap_or_default()), case)
+            })
+        })
+        .collect()
+}
+
+fn rate(case: &Value) -> f64 {
+    case["ours"]["per_second"].as_f64().unwrap_or(f64::NAN)
+}
+
+fn ratio(case: &Value) -> f64 {
+    case["ratio"]["median"].as_f64().unwrap_or(f64::NAN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn report(cases: &[(&str, f64, f64)]) -> Vec<Value> {
+        let cases: Vec<Value> = cases
+            .iter()
+            .map(|(name, rate, ratio)| {
+                json!({"name": name, "ours": {"per_second": rate}, "ratio": {"median": ratio}})
+            })
+            .collect();
+        vec![json!({"bench": "seam", "cases": cases})]
+    }
+
+    #[test]
+    fn a_comparison_shows_both_runs_and_their_ratio() {
+        let table = comparison(
+            &report(&[("write", 1000.0, 0.9), ("gone", 1.0, 1.0)]),
+            &report(&[("write", 1500.0, 0.95), ("new", 10.0, 1.1)]),
+        );
+        assert!(table.contains("| seam/write | 1000 | 1500 | 1.50 | 0.90 | 0.95 |"), "{table}");
+        assert!(table.contains("| seam/new | – | 10 | – | – | 1.10 |"), "{table}");
+        assert!(table.contains("seam/gone is in the base only."), "{table}");
+    }
+
+    #[test]
+    fn an_unknown_bench_is_refused() {
+        let arguments = Arguments {
+            names: vec!["nonsense".to_owned()],
+            list: false,
+            smoke: false,
+            compare: None,
+            save: None,
+        };
+        let failure = run(&arguments).unwrap_err().to_string();
+        assert!(failure.contains("no bench is called `nonsense`"), "{failure}");
+    }
+}

@@ -1,0 +1,189 @@
+//! `cargo xtask ci`: everything a change must pass. All stages build with the `ci` profile, so that
+//! each dependency is compiled once for all of them.
+
+use std::path::Path;
+
+use crate::process::{Process, Result};
+use crate::stage::{self, Outcome, Stage};
+use crate::workspace::{self, Package};
+use crate::{bench, fuzz, generate, process, tidy};
+
+/// The manifest of the workspace, and that of the fuzz targets, a workspace of its own.
+const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
+
+/// The second architecture that the code must compile for.
+const OTHER_TARGET: &str = "aarch64-unknown-linux-gnu";
+
+/// Tests that run under the shuttle scheduler, which takes the place of the system's threads:
+/// (crate, name of the test binary).
+const MODEL_TESTS: &[(&str, &str)] = &[];
+
+/// What to run.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Arguments {
+    /// Run only these stages (all when none is named)
+    stages: Vec<String>,
+    /// Print the names of the stages and stop
+    #[arg(long)]
+    list: bool,
+}
+
+/// Runs the command.
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    let mut stages = stages()?;
+    if arguments.list {
+        for stage in &stages {
+            println!("{}", stage.name());
+        }
+        return Ok(());
+    }
+    for name in &arguments.stages {
+        if !stages.iter().any(|stage| stage.name() == name) {
+            return Err(process::Failure::new(format!("no stage is called `{name}`; see --list")));
+        }
+    }
+    if !arguments.stages.is_empty() {
+        stages.retain(|stage| arguments.stages.iter().any(|name| stage.name() == name));
+    }
+    stage::run_all(&stages)
+}
+
+/// The stages, in order: what is quick to fail comes first.
+pub(crate) fn stages() -> Result<Vec<Stage>> {
+    let packages = workspace::packages(MANIFESTS[0])?;
+    let mut stages = vec![
+        Stage::new("fmt", || each_manifest("fmt", &["--all"], &["--check"])),
+        Stage::new("tidy", || tidy::run().map(|()| Outcome::passed())),
+        Stage::new("clippy", || {
+            let selection = ["--workspace", "--all-targets", "--locked", "--profile", "ci"];
+            each_manifest("clippy", &selection, &["-D", "warnings"])
+        }),
+        Stage::new("test", test),
+        Stage::new("doctest", || {
+            cargo(&["test", "--doc", "--workspace", "--locked", "--profile", "ci"])
+        }),
+        Stage::new("rustdoc", rustdoc),
+        Stage::new("generated", || generate::check().map(|()| Outcome::passed())),
+        Stage::new("fuzz", || fuzz::short().map(Outcome::Passed)),
+    ];
+    if packages.iter().any(|package| !package.targets_of_kind("bench").is_empty()) {
+        stages.push(Stage::new("criterion", criterion_smoke));
+    }
+    stages.push(Stage::new("bench", || bench::smoke().map(Outcome::Passed)));
+    if !MODEL_TESTS.is_empty() {
+        stages.push(Stage::new("shuttle", || shuttle(MODEL_TESTS)));
+    }
+    stages.push(Stage::new("aarch64", move || other_target(&packages)));
+    Ok(stages)
+}
+
+fn cargo(args: &[&str]) -> Result<Outcome> {
+    Process::cargo().args(args).run()?;
+    Ok(Outcome::passed())
+}
+
+fn each_manifest(subcommand: &str, selection: &[&str], rest: &[&str]) -> Result<Outcome> {
+    for manifest in MANIFESTS {
+        let mut process = Process::cargo().args([subcommand, "--manifest-path", manifest]);
+        if manifest != MANIFESTS[0] && subcommand != "fmt" {
+            // With libFuzzer's programs, which are built only when they are asked for.
+            process = process.env("CARGO_TARGET_DIR", fuzz::target_dir()).args(["--all-features"]);
+        }
+        process.args(selection).args(["--"]).args(rest).run()?;
+    }
+    Ok(Outcome::passed())
+}
+
+/// nextest where it is installed, the plain runner where it is not: the tests are the same, only
+/// slower, and the summary says which it was.
+fn test() -> Result<Outcome> {
+    if Process::cargo().args(["nextest", "--version"]).succeeds_quietly() {
+        return cargo(&["nextest", "run", "--workspace", "--locked", "--cargo-profile", "ci"]);
+    }
+    let targets = ["--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
+    Process::cargo().args(["test", "--locked", "--profile", "ci"]).args(targets).run()?;
+    Ok(Outcome::Passed("by cargo test: cargo-nextest is not installed".to_owned()))
+}
+
+fn rustdoc() -> Result<Outcome> {
+    Process::cargo()
+        .env("RUSTDOCFLAGS", "-D warnings")
+        .args(["doc", "--workspace", "--no-deps", "--document-private-items"])
+        .args(["--locked", "--profile", "ci"])
+        .run()?;
+    Ok(Outcome::passed())
+}
+
+/// Runs every criterion bench once, without measuring.
+fn criterion_smoke() -> Result<Outcome> {
+    cargo(&["bench", "--workspace", "--locked", "--profile", "ci", "--bench", "*", "--", "--test"])
+}
+
+/// Builds in a directory of its own: `--cfg shuttle` changes every crate.
+fn shuttle(tests: &[(&str, &str)]) -> Result<Outcome> {
+    for (package, test) in tests {
+        Process::cargo()
+            .env("RUSTFLAGS", "--cfg shuttle")
+            .env("CARGO_TARGET_DIR", workspace::target_dir().join("shuttle"))
+            .args(["test", "--locked", "--profile", "ci", "--package", package, "--test", test])
+            .run()?;
+    }
+    Ok(Outcome::passed())
+}
+
+/// Checks the product for the other architecture. Benches are left out: their peers are C++.
+fn other_target(packages: &[Package]) -> Result<Outcome> {
+    let mut note = "";
+    if !has_std(OTHER_TARGET)? {
+        let add = ["30", "rustup", "target", "add", OTHER_TARGET];
+        if !Process::new("timeout").args(add).succeeds_quietly() || !has_std(OTHER_TARGET)? {
+            return Ok(Outcome::Skipped(format!(
+                "the standard library of {OTHER_TARGET} is neither installed nor to be had from here"
+            )));
+        }
+        note = "its standard library was added to the toolchain by this run";
+    }
+    let mut process =
+        Process::cargo().args(["check", "--workspace", "--locked", "--profile", "ci"]);
+    for name in ["benches", "xtask"] {
+        if packages.iter().any(|package| package.name == name) {
+            process = process.args(["--exclude", name]);
+        }
+    }
+    process.args(["--target", OTHER_TARGET]).run()?;
+    Ok(Outcome::Passed(note.to_owned()))
+}
+
+fn has_std(target: &str) -> Result<bool> {
+    let printed =
+        Process::new("rustc").args(["--print", "target-libdir", "--target", target]).output()?;
+    Ok(std::fs::read_dir(Path::new(printed.trim())).is_ok_and(|mut files| files.next().is_some()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_stage_is_refused() {
+        let arguments = Arguments { stages: vec!["nonsense".to_owned()], list: false };
+        let failure = run(&arguments).unwrap_err().to_string();
+        assert!(failure.contains("no stage is called `nonsense`"), "{failure}");
+    }
+
+    #[test]
+    fn the_standard_library_of_a_target_that_cannot_be_installed_is_absent() {
+        // A target that rustc knows and for which no standard library is distributed.
+        assert_eq!(has_std("avr-none"), Ok(false));
+    }
+
+    #[test]
+    fn stages_have_distinct_names() {
+        let stages = stages().unwrap();
+        let mut names: Vec<&str> = stages.iter().map(Stage::name).collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}
