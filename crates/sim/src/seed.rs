@@ -34,7 +34,6 @@ impl Seeds {
         }
     }
 
-    #[expect(clippy::panic, reason = "a test's setting that cannot be honoured must fail the test")]
     fn parse(name: &str, text: &str) -> u64 {
         text.parse().unwrap_or_else(|_| panic!("{name} is not a number: value={text}"))
     }
@@ -43,7 +42,6 @@ impl Seeds {
     ///
     /// # Panics
     /// With the seed and the message when a run panics; later seeds are not run.
-    #[expect(clippy::panic, reason = "it hands on a test's panic with the seed that repeats it")]
     pub fn each(self, body: impl Fn(u64)) {
         for run in 0..self.runs {
             let seed = self.first.wrapping_add(run);
