@@ -1,5 +1,5 @@
 //! Deterministic simulation for docdb's tests: a disk that loses power, an enumerator of crash
-//! states, a clock moved by hand, and seeds.
+//! states, a clock moved by hand, seeds, and a checker of histories.
 //!
 //! Start with [`disk::FaultDisk`] and the fault model it implements
 //! (`docs/formats/fault-model.md`), then [`crash`], which records a workload and visits every
@@ -14,6 +14,7 @@
 pub mod clock;
 pub mod crash;
 pub mod disk;
+pub mod history;
 pub mod seed;
 
 pub use clock::VirtualClock;

@@ -7,6 +7,7 @@ mod disk_names;
 mod disk_power;
 mod disk_rot;
 mod enumerate;
+mod history;
 mod toy;
 
 use std::path::Path;
