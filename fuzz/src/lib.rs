@@ -6,6 +6,8 @@
 //! To add one: the module here, a line in [`ALL`], that file, and its `[[bin]]` in `Cargo.toml`.
 
 pub mod doc_id;
+pub mod document;
+pub mod driver;
 pub mod mutate;
 pub mod name;
 
@@ -23,5 +25,6 @@ pub struct Target {
 /// Every target, by name.
 pub const ALL: &[Target] = &[
     Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },
+    Target { name: "document", run: document::run, seeds: document::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
 ];

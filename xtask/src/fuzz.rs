@@ -75,6 +75,10 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// The stage of `ci`.
 pub(crate) fn short() -> Result<String> {
     let targets = targets()?;
+    Process::cargo()
+        .env("CARGO_TARGET_DIR", target_dir())
+        .args(["test", "--manifest-path", MANIFEST, "--locked", "--profile", "ci", "--lib"])
+        .run()?;
     reproducible(&targets, SHORT_RUNS, SHORT_SEED)?;
     Ok(format!("{} targets, {SHORT_RUNS} inputs each, seed {SHORT_SEED}", targets.len()))
 }
