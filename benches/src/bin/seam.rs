@@ -47,7 +47,7 @@ fn write(bench: &mut Bench) -> io::Result<()> {
 }
 
 fn compare(bench: &mut Bench, case: Case<'_>, writes: u64, sync: Sync) -> io::Result<()> {
-    const BLOCK: [u8; 4096] = [0x5A; 4096];
+    static BLOCK: [u8; 4096] = [0x5A; 4096];
     let scratch: &Scratch = bench.scratch();
     let (seam_path, raw_path) = (scratch.path("seam"), scratch.path("raw"));
     RawFile::zero_filled(&seam_path, writes * BLOCK_BYTES)?;
