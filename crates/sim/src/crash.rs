@@ -89,6 +89,7 @@ pub struct Recording<A> {
     steps: Vec<Step>,
     positions: Vec<usize>,
     marks: Vec<A>,
+    /// The size of the volume at the start.
     capacity: Option<u64>,
 }
 
@@ -140,13 +141,21 @@ impl<A> Recording<A> {
         }
     }
 
+    /// The size of the volume then.
+    fn capacity(&self, prefix: usize) -> Option<u64> {
+        match prefix.checked_sub(1) {
+            None => self.capacity,
+            Some(last) => self.steps[last].capacity,
+        }
+    }
+
     /// The live disk after `prefix` calls, as the workload saw it.
     ///
     /// # Panics
     /// When there were fewer calls.
     #[must_use]
     pub fn disk_after(&self, prefix: usize) -> FaultDisk {
-        FaultDisk::of(self.image(prefix).clone(), self.capacity)
+        FaultDisk::of(self.image(prefix).clone(), self.capacity(prefix))
     }
 
     /// The disk of one crash state, as the check got it: how a reported failure is looked at.
@@ -161,7 +170,7 @@ impl<A> Recording<A> {
             Mode::KillWithin { bytes } => self.cut_write(point.prefix, *bytes),
             Mode::PowerLoss(fates) => image.after_power_loss(fates, &image.reachable_files()),
         };
-        FaultDisk::of(image, self.capacity)
+        FaultDisk::of(image, self.capacity(point.prefix))
     }
 
     /// The image after `prefix` calls and the first `bytes` of the next, which is a write.
@@ -319,7 +328,7 @@ where
         }
         let point = Point { prefix, mode: mode() };
         self.report.count_state(&point.mode);
-        let disk = FaultDisk::of(image, self.recording.capacity);
+        let disk = FaultDisk::of(image, self.recording.capacity(prefix));
         let check = &mut self.check;
         let result = catch_unwind(AssertUnwindSafe(|| check(&disk, acknowledged, &point)));
         let message = match result {

@@ -63,6 +63,7 @@ pub enum Loss {
 pub(crate) struct Step {
     pub(crate) call: Call,
     pub(crate) image: Image,
+    pub(crate) capacity: Option<u64>,
     /// The file and the write, when it was one.
     pub(crate) write: Option<(FileId, Arc<DataOp>)>,
 }
@@ -186,7 +187,7 @@ impl FaultDisk {
         self.core().calls
     }
 
-    /// Every call so far, failed ones too.
+    /// Every call so far, failed ones too. A disk keeps its trace for as long as it lives.
     #[must_use]
     pub fn trace(&self) -> Vec<Call> {
         self.core().trace.clone()

@@ -35,7 +35,7 @@ pub(super) fn cuts(len: usize) -> Vec<usize> {
 /// The fates of one call; applied and lost come first.
 fn fates(pending: &Pending, garbage: u64) -> Vec<Fate> {
     let mut fates = vec![Fate::APPLIED, Fate::LOST];
-    let Pending::Write { grows, .. } = pending else { return fates };
+    let Pending::Write { offset, grows, .. } = pending else { return fates };
     let mut rests = vec![Rest::Old, Rest::Garbage(garbage)];
     if *grows {
         rests.push(Rest::Grown);
@@ -45,12 +45,7 @@ fn fates(pending: &Pending, garbage: u64) -> Vec<Fate> {
     if sectors <= SECTORS_EVERY_SUBSET_MAX {
         kept.extend((1..(1 << sectors) - 1).map(Kept::Mask));
     } else {
-        let step = sectors.div_ceil(BOUNDARIES_MAX);
-        let mut boundaries: Vec<u64> =
-            (1..sectors).step_by(usize::try_from(step).unwrap_or(1)).collect();
-        boundaries.push(sectors - 1);
-        boundaries.dedup();
-        for boundary in boundaries {
+        for boundary in boundaries(*offset, sectors) {
             kept.extend([Kept::Prefix(boundary), Kept::Suffix(boundary)]);
         }
         kept.extend([Kept::Mask(0x5555_5555_5555_5555), Kept::Mask(!0b10)]);
@@ -64,6 +59,22 @@ fn fates(pending: &Pending, garbage: u64) -> Vec<Fate> {
         move |fate| !fate.is_lost() || std::mem::take(&mut first)
     });
     fates
+}
+
+/// After how many sectors a write of many is torn: everywhere when that is not too often, else
+/// where sectors of 4096 bytes end, and within the first and the last of them.
+fn boundaries(offset: u64, sectors: u64) -> Vec<u64> {
+    if sectors <= BOUNDARIES_MAX {
+        return (1..sectors).collect();
+    }
+    let first = 8 - offset / 512 % 8;
+    let large: Vec<u64> = (first..sectors).step_by(8).collect();
+    let every = large.len().div_ceil(usize::try_from(BOUNDARIES_MAX).unwrap_or(1)).max(1);
+    let mut boundaries = vec![1, sectors - 1];
+    boundaries.extend(large.into_iter().step_by(every));
+    boundaries.sort_unstable();
+    boundaries.dedup();
+    boundaries
 }
 
 /// Calls `visit` with one fate per pending call, for every combination to be tried.
@@ -198,6 +209,18 @@ mod tests {
             assert!(fates.contains(&fate), "{fate}");
         }
         assert_eq!(fates.iter().filter(|fate| fate.is_lost()).count(), 1);
+    }
+
+    #[test]
+    fn a_long_write_is_torn_where_its_large_sectors_end() {
+        // From the last small sector of a large one: large sectors end after 1, 9, 17, 25 small ones.
+        assert_eq!(boundaries(7 * 512, 30), [1, 9, 17, 25, 29]);
+        assert_eq!(boundaries(0, 5), [1, 2, 3, 4]);
+        assert!(boundaries(0, 100_000).len() <= 18);
+        let fates = fates(&write(7 * 512, 30 * 512), 0);
+        for torn in [Kept::Prefix(9), Kept::Suffix(17)] {
+            assert!(fates.contains(&Fate::torn(torn, Rest::Old)), "{torn:?}");
+        }
     }
 
     #[test]

@@ -90,7 +90,8 @@ impl Core {
                 let (op, _) = self.image.files[file].pending.last()?;
                 Some((file, Arc::clone(op)))
             });
-            steps.push(Step { call: call.clone(), image: self.image.clone(), write });
+            let (image, capacity) = (self.image.clone(), self.capacity);
+            steps.push(Step { call: call.clone(), image, capacity, write });
         }
         self.trace.push(call);
     }
@@ -218,9 +219,10 @@ impl Disk for FaultDisk {
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
         let there = self.core().image.resolve(path)?.is_some();
         let op = if there { Op::Lock } else { Op::Create };
-        let how = if there { Open::Write } else { Open::CreateNew };
         let file = self.call(&Request::on(op, path), |core, _| {
-            let file = core.open(path, how)?;
+            // Asked again: another thread may have made the file since.
+            let there = core.image.resolve(path)?.is_some();
+            let file = core.open(path, if there { Open::Write } else { Open::CreateNew })?;
             if !core.locks.insert(file) {
                 return Err(io::ErrorKind::WouldBlock.into());
             }

@@ -220,3 +220,14 @@ fn marks_are_seen_by_the_crashes_after_them_and_by_no_other() {
     assert_eq!(recording.disk_after(2).peek(p("/f")), Some(vec![]));
     assert_eq!(recording.disk_after(3).peek(p("/f")), Some(b"x".to_vec()));
 }
+
+#[test]
+fn a_crashed_volume_has_the_size_it_had_at_the_crash() {
+    let recording: Recording<()> = record(&FaultDisk::new(), |disk, _| {
+        let file = named_file(disk, "/f");
+        disk.set_capacity(Some(8192));
+        file.write_at(&[1; 4096], 0).unwrap();
+    });
+    let room = |prefix: usize| recording.disk_after(prefix).space(p("/")).unwrap().available;
+    assert_eq!((room(2), room(3)), (u64::MAX, 4096));
+}
