@@ -5,6 +5,7 @@
 
 mod code;
 mod coded;
+pub mod tracker;
 
 pub use code::{Category, Code};
 pub use coded::Coded;
