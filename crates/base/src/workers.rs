@@ -1,5 +1,11 @@
 //! Threads. Nothing else in the project starts one.
+//!
+//! [`spawn`] starts a thread that its owner joins; [`pool::Pool`] runs short tasks on a bounded
+//! number of threads behind a bounded queue.
 
+pub mod pool;
+
+use std::fmt::Debug;
 use std::io;
 use std::thread::JoinHandle;
 
@@ -12,4 +18,23 @@ pub fn spawn<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> io::Result<JoinHandle<T>> {
     std::thread::Builder::new().name(name.to_owned()).spawn(work)
+}
+
+/// Who starts a pool's threads: the system, or a test that wants it to fail.
+pub trait Spawner: Send + Sync + Debug {
+    /// Starts a thread that does `work`.
+    ///
+    /// # Errors
+    /// When there can be no further thread.
+    fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>>;
+}
+
+/// Starts threads of the system.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemSpawner;
+
+impl Spawner for SystemSpawner {
+    fn spawn(&self, name: &str, work: Box<dyn FnOnce() + Send>) -> io::Result<JoinHandle<()>> {
+        spawn(name, work)
+    }
 }
