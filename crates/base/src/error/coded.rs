@@ -18,7 +18,24 @@ pub trait Coded: std::error::Error {
 
     /// Whether the same call may succeed when it is simply made again.
     fn retryable(&self) -> bool {
-        self.category().retryable()
+        self.category().retryable() && !self.code().is_about_the_request()
+    }
+}
+
+impl Code {
+    /// Whether failures with this code may go away by themselves, unless the cause says otherwise.
+    #[must_use]
+    pub const fn retryable(self) -> bool {
+        self.category().retryable() && !self.is_about_the_request()
+    }
+
+    /// These belong to the network, but what is wrong is the request or its credentials, which
+    /// are the same the next time.
+    const fn is_about_the_request(self) -> bool {
+        matches!(
+            self,
+            Self::InvalidRequestId | Self::FrameTooLarge | Self::Unauthenticated | Self::Forbidden
+        )
     }
 }
 
@@ -122,5 +139,14 @@ mod tests {
     fn only_transient_and_network_failures_are_worth_a_retry() {
         let worth: Vec<_> = Category::ALL.into_iter().filter(|c| c.retryable()).collect();
         assert_eq!(worth, [Category::Transient, Category::Network]);
+        let worth: Vec<_> = Code::ALL.iter().copied().filter(|c| c.retryable()).collect();
+        let expected = [
+            Code::TxnConflict,
+            Code::MemoryLimit,
+            Code::IndexUpdating,
+            Code::QueueFull,
+            Code::Timeout,
+        ];
+        assert_eq!(worth, expected);
     }
 }

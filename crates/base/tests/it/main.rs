@@ -2,3 +2,4 @@
 
 mod document;
 mod document_reference;
+mod error_pages;
