@@ -228,19 +228,10 @@ impl Pool {
     /// Takes all waiting tasks out of the queue and calls their `failed` on this thread; returns
     /// how many there were.
     pub fn discard_waiting(&self) -> usize {
-        self.fail_waiting(TaskFailure::Discarded)
-    }
-
-    fn fail_waiting(&self, why: TaskFailure) -> usize {
-        let mut state = self.shared.lock();
-        let discarded = std::mem::take(&mut state.queue);
+        let discarded = self.shared.lock().take_waiting();
         let count = discarded.len();
-        state.discarded_total += count as u64;
-        drop(state);
         self.shared.changed.notify_all();
-        for task in discarded {
-            task.fail(why.clone());
-        }
+        discarded.into_iter().for_each(|task| task.fail(TaskFailure::Discarded));
         count
     }
 
@@ -288,17 +279,16 @@ impl Pool {
                 state.threads -= 1;
                 state.spawn_failures_total += 1;
                 let first = !std::mem::replace(&mut state.short_of_workers, true);
+                let has = state.threads;
+                // Others may have counted on this thread, and no other is left for them.
+                let stranded = if has == 0 { state.take_waiting() } else { VecDeque::new() };
+                drop(state);
                 if first {
-                    let (pool, has) = (&self.shared.options.name, state.threads);
-                    let wanted = self.shared.options.workers;
+                    let (pool, wanted) = (&self.shared.options.name, self.shared.options.workers);
                     tracing::warn!(pool, has, wanted, %error, "fewer threads than asked for");
                 }
-                if state.threads == 0 {
-                    // Others may have counted on this thread, and no other is left for them.
-                    drop(state);
-                    self.fail_waiting(TaskFailure::NoThread);
-                    state = self.shared.lock();
-                }
+                stranded.into_iter().for_each(|task| task.fail(TaskFailure::NoThread));
+                state = self.shared.lock();
                 self.shared.changed.notify_all();
             }
         }
@@ -317,6 +307,12 @@ impl State {
     /// Threads that have no task, those that are being started included.
     fn free(&self) -> usize {
         self.threads - self.running
+    }
+
+    /// Empties the queue; whoever calls it fails the tasks once the lock is given back.
+    fn take_waiting(&mut self) -> VecDeque<Task> {
+        self.discarded_total += self.queue.len() as u64;
+        std::mem::take(&mut self.queue)
     }
 }
 
