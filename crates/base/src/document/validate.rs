@@ -1,8 +1,9 @@
 //! The JSON validator: decides whether bytes may become a document. It is the only judge.
 //!
 //! One pass from left to right, without recursion. Memory is bounded: one word for each open
-//! container (at most 128) and 16 bytes for each key of the open objects, so at most four times
-//! the text. Time is linear, except that the keys of a large object are sorted when it closes.
+//! container (at most 128) and 16 bytes for each key of the open objects, twice that while their
+//! vector grows. A key takes at least five bytes of text, so the worst case is seven times the
+//! text. Time is linear, except that the keys of a large object are sorted when it closes.
 //!
 //! The error reported is the one at the lowest offset, except that duplicate keys are found when
 //! their object closes: an error inside that object comes first, an error after it does not.

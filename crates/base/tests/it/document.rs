@@ -388,9 +388,10 @@ fn agrees(text: &[u8]) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    // What a run finds becomes a named case above, so no file of seeds is kept.
+    // What a run finds becomes a named case above, so no file of seeds is kept. PROPTEST_CASES
+    // asks for a longer run.
     #![proptest_config(ProptestConfig {
-        cases: 2000,
+        cases: ProptestConfig::default().cases.max(2000),
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
