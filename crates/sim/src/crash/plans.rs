@@ -240,6 +240,13 @@ mod tests {
         ] {
             assert!(tried.contains(&corner));
         }
+        // One call grown, before it all applied, after it all lost.
+        let grown_at_five = |plan: &&Vec<Fate>| plan[5] == Fate::GROWN;
+        let rest = |plan: &Vec<Fate>| {
+            plan[..5].iter().all(|fate| fate.is_applied())
+                && plan[6..].iter().all(|fate| fate.is_lost())
+        };
+        assert!(tried.iter().filter(grown_at_five).any(rest));
     }
 
     #[test]

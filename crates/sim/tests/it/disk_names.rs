@@ -195,3 +195,32 @@ fn a_file_without_a_name_is_found_by_nobody_after_a_power_loss() {
     assert_eq!(back.peek(p("/f")), Some(b"x".to_vec()), "the removal was lost");
     assert_eq!(names(&disk.crash(&Crash::PowerLoss(Loss::Nothing))), "");
 }
+
+#[test]
+fn a_directory_that_power_loss_filled_again_is_not_replaced() {
+    let disk = FaultDisk::new();
+    disk.create_dir(p("/a")).unwrap();
+    disk.create_dir(p("/b")).unwrap();
+    disk.sync_dir(p("/")).unwrap();
+    named_file(&disk, "/b/f");
+    disk.remove_file(p("/b/f")).unwrap();
+    disk.rename(p("/a"), p("/b")).unwrap();
+    let kept = after(&disk, &[LOST, APPLIED]);
+    assert_eq!((names(&kept), kept.peek(p("/b/f"))), ("a b".into(), Some(vec![])));
+    let replaced = after(&disk, &[APPLIED, APPLIED]);
+    assert_eq!((names(&replaced), replaced.peek(p("/b/f"))), ("b".into(), None));
+}
+
+#[test]
+fn a_synced_rename_leaves_no_older_name_though_the_one_before_it_was_lost() {
+    let disk = FaultDisk::new();
+    named_file(&disk, "/one");
+    disk.inject(Fault::once(Calls::Syncs, 1, Effect::Eio));
+    disk.rename(p("/one"), p("/two")).unwrap();
+    disk.sync_dir(p("/")).unwrap_err();
+    disk.rename(p("/two"), p("/three")).unwrap();
+    disk.sync_dir(p("/")).unwrap();
+    for fate in [LOST, APPLIED] {
+        assert_eq!(names(&after(&disk, &[fate])), "three");
+    }
+}
