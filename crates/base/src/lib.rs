@@ -10,5 +10,6 @@ pub mod error;
 pub mod io;
 pub mod limits;
 pub mod rng;
+pub mod slots;
 pub mod words;
 pub mod workers;

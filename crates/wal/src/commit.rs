@@ -1,0 +1,263 @@
+//! The queue in front of the writer: what group commit decides, without doing any I/O.
+//!
+//! Callers add transactions under one short lock and get their LSNs there. Whoever finds that
+//! nobody leads takes the first group, writes and syncs it outside the lock, and tells the others:
+//! a lone writer so commits in its own thread, and those who arrive during a sync form the next
+//! group. The hand-over is checked under every interleaving that the scheduler of the tests tries
+//! (`tests/shuttle.rs`).
+
+use std::collections::VecDeque;
+
+use base::clock::Instant;
+use base::words::Lsn;
+
+use crate::error::{Result, WalError};
+use crate::sync::{Arc, Mutex, lock};
+use crate::transaction::{Class, Transaction, stamp};
+use crate::writer::Batch;
+
+/// What a committed transaction got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// LSN of its first frame: the transaction's id.
+    pub first: Lsn,
+    /// LSN of its last frame.
+    pub last: Lsn,
+    /// Wall time in its frames, milliseconds since the Unix epoch; never less than that of the
+    /// transaction before it.
+    pub wall_ms: u64,
+}
+
+/// Told what became of a transaction. Completions run in LSN order, one at a time, on the thread
+/// that committed them; they must not wait and must not commit.
+pub type Completion = Box<dyn FnOnce(Result<Committed>) + Send>;
+
+/// Transactions that will be written together.
+pub(crate) struct Group {
+    /// Counts groups; its parity picks the condition its waiters wait on.
+    pub(crate) id: u64,
+    pub(crate) batch: Batch,
+    pub(crate) members: Vec<Member>,
+    /// Threads that wait for it: one of them can lead it.
+    pub(crate) waiters: usize,
+}
+
+/// One transaction of a group.
+pub(crate) struct Member {
+    pub(crate) committed: Committed,
+    pub(crate) completion: Option<Completion>,
+    pub(crate) since: Instant,
+}
+
+/// LSNs given between two failures. A failure ends an epoch: LSNs from the failed one on are given
+/// again, in the next epoch, to other transactions.
+#[derive(Debug, Default)]
+pub(crate) struct Epoch(Mutex<Vec<(Lsn, WalError)>>);
+
+impl Epoch {
+    /// The error that `lsn` met, if it did.
+    pub(crate) fn failed(&self, lsn: Lsn) -> Option<WalError> {
+        let failures = lock(&self.0);
+        failures.iter().rev().find(|(from, _)| *from <= lsn).map(|(_, error)| error.clone())
+    }
+}
+
+/// A place in the queue.
+#[derive(Debug, Clone)]
+pub(crate) struct Ticket {
+    pub(crate) committed: Committed,
+    pub(crate) epoch: Arc<Epoch>,
+    pub(crate) group: u64,
+}
+
+/// Whether the log takes writes.
+#[derive(Debug, Clone)]
+pub(crate) enum State {
+    Open,
+    Poisoned(Arc<str>),
+    Closed,
+}
+
+/// Whether somebody claims the next segment's space.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Claiming {
+    No,
+    Wanted,
+    Running,
+}
+
+/// What waits for the writer.
+pub(crate) struct Queue {
+    pub(crate) groups: VecDeque<Group>,
+    /// Whether somebody writes at the moment.
+    pub(crate) leading: bool,
+    pub(crate) state: State,
+    pub(crate) next_lsn: Lsn,
+    /// Everything up to here in the current epoch has been acknowledged.
+    pub(crate) acked: Lsn,
+    pub(crate) epoch: Arc<Epoch>,
+    pub(crate) waiting_bytes: u64,
+    /// Claimed bytes as of the last look: room of the active segment and of all spares.
+    pub(crate) room: u64,
+    /// Part of `room` that came from the reserve.
+    pub(crate) reserved: u64,
+    pub(crate) last_wall_ms: u64,
+    pub(crate) last_activity: Instant,
+    /// Whether the background thread runs.
+    pub(crate) committer: bool,
+    /// Whether somebody claims space ahead.
+    pub(crate) claiming: Claiming,
+    /// When what was acknowledged before its sync must be synced (`interval`).
+    pub(crate) sync_at: Option<Instant>,
+    next_group: u64,
+    spare_buffer: Vec<u8>,
+}
+
+/// Limits on groups.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Grouping {
+    pub(crate) bytes_max: usize,
+    pub(crate) one_by_one: bool,
+}
+
+/// Buffers larger than this are given back after use.
+const BUFFER_KEPT_MAX: usize = 1024 * 1024;
+
+impl Queue {
+    pub(crate) fn new(last: Lsn, room: u64, last_wall_ms: u64) -> Self {
+        Self {
+            groups: VecDeque::new(),
+            leading: false,
+            state: State::Open,
+            next_lsn: last.next(),
+            acked: last,
+            epoch: Arc::new(Epoch::default()),
+            waiting_bytes: 0,
+            room,
+            reserved: 0,
+            last_wall_ms,
+            last_activity: Instant::default(),
+            committer: false,
+            claiming: Claiming::No,
+            sync_at: None,
+            next_group: 0,
+            spare_buffer: Vec::new(),
+        }
+    }
+
+    /// Whether a transaction may be added.
+    pub(crate) fn admit(&self) -> Result<()> {
+        match &self.state {
+            State::Open => Ok(()),
+            State::Poisoned(cause) => Err(WalError::Poisoned { cause: Arc::clone(cause) }),
+            State::Closed => Err(WalError::Closed),
+        }
+    }
+
+    /// Bytes of claimed space that are missing for `bytes` more of this class.
+    pub(crate) fn missing(&self, bytes: u64, class: Class) -> u64 {
+        let usable = match class {
+            Class::Normal => self.room.saturating_sub(self.reserved),
+            Class::Reclaim => self.room,
+        };
+        (self.waiting_bytes + bytes).saturating_sub(usable)
+    }
+
+    /// Gives a transaction its LSNs and its place.
+    pub(crate) fn add(
+        &mut self,
+        tx: Transaction,
+        completion: Option<Completion>,
+        now: Instant,
+        wall_ms: u64,
+        grouping: Grouping,
+    ) -> Ticket {
+        let first = self.next_lsn;
+        let last = Lsn(first.0 + u64::from(tx.len()) - 1);
+        self.last_wall_ms = self.last_wall_ms.max(wall_ms);
+        let committed = Committed { first, last, wall_ms: self.last_wall_ms };
+        let bytes = tx.bytes();
+        if tx.space_class() == Class::Reclaim {
+            self.reserved = self.reserved.saturating_sub(bytes);
+        }
+        self.next_lsn = last.next();
+        self.waiting_bytes += bytes;
+        self.last_activity = now;
+        let (spool, mut frames) = tx.finish();
+        let head = spool.as_ref().map_or(0, |spool| spool.len());
+        let before_tail = u64::from(tail_frames(&frames));
+        stamp(&mut frames, Lsn(last.next().0 - before_tail), committed.wall_ms);
+        let joins = spool.is_none()
+            && !grouping.one_by_one
+            && self.groups.back().is_some_and(|group| {
+                group.batch.spool.is_none()
+                    && group.batch.bytes.len() + frames.len() <= grouping.bytes_max
+            });
+        if !joins {
+            self.begin_group(first);
+        }
+        let group = self.groups.back_mut().expect("a group was begun or is there to join");
+        if group.batch.bytes.is_empty() && frames.len() > BUFFER_KEPT_MAX {
+            group.batch.bytes = frames;
+        } else {
+            group.batch.bytes.extend_from_slice(&frames);
+        }
+        debug_assert_eq!(
+            bytes,
+            head + group.batch.bytes.len() as u64 - group.batch.lens.iter().sum::<u64>()
+        );
+        group.batch.lens.push(bytes);
+        group.batch.wall_ms = committed.wall_ms;
+        group.batch.spool = spool;
+        group.members.push(Member { committed, completion, since: now });
+        Ticket { committed, epoch: Arc::clone(&self.epoch), group: group.id }
+    }
+
+    fn begin_group(&mut self, first: Lsn) {
+        let bytes = std::mem::take(&mut self.spare_buffer);
+        self.groups.push_back(Group {
+            id: self.next_group,
+            batch: Batch { bytes, first, ..Batch::default() },
+            members: Vec::new(),
+            waiters: 0,
+        });
+        self.next_group += 1;
+    }
+
+    /// Takes a written group's buffer for the next one.
+    pub(crate) fn keep_buffer(&mut self, mut buffer: Vec<u8>) {
+        if buffer.capacity() <= BUFFER_KEPT_MAX && buffer.capacity() > self.spare_buffer.capacity()
+        {
+            buffer.clear();
+            self.spare_buffer = buffer;
+        }
+    }
+
+    /// Drops the buffer kept for the next group.
+    pub(crate) fn release(&mut self) {
+        self.spare_buffer = Vec::new();
+        self.groups.shrink_to_fit();
+    }
+
+    /// Ends the epoch. `failures` says from which LSN on which error holds, ascending; LSNs from
+    /// the first one on will be given again. Returns the members that waited in the queue.
+    pub(crate) fn fail(&mut self, failures: Vec<(Lsn, WalError)>) -> Vec<Member> {
+        if let Some((from, _)) = failures.first() {
+            self.next_lsn = *from;
+        }
+        *lock(&self.epoch.0) = failures;
+        self.epoch = Arc::new(Epoch::default());
+        self.waiting_bytes = 0;
+        self.groups.drain(..).flat_map(|group| group.members).collect()
+    }
+}
+
+fn tail_frames(frames: &[u8]) -> u32 {
+    let mut at = 0;
+    let mut count = 0;
+    while let Some(header) = frames.get(at..at + crate::frame::HEADER_BYTES) {
+        at += crate::transaction::frame_len(header);
+        count += 1;
+    }
+    count
+}

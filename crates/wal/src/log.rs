@@ -1,0 +1,331 @@
+//! The log as its owner sees it.
+
+use std::path::Path;
+use std::sync::Arc as StdArc;
+use std::time::Duration;
+
+use base::clock::ClockRef;
+use base::io::DiskRef;
+use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
+
+use crate::anchor::{Anchor, FileAnchor, LogState};
+use crate::claims::Reserve;
+use crate::commit::{Committed, Completion, State};
+use crate::error::{Result, WalError};
+use crate::frame::Kind;
+use crate::options::Options;
+use crate::reader::{Frame, Reader, Upto};
+use crate::recover::{self, Recovery};
+use crate::segment::FileName;
+use crate::shared::Shared;
+use crate::stats::CommitStats;
+use crate::sync::atomic::Ordering;
+use crate::sync::{Arc, lock};
+use crate::transaction::{Class, SpoolPlace, Transaction};
+use crate::trim::{Hold, ReaderMark, Trimmed};
+
+/// What a log needs of the world.
+#[derive(Debug, Clone)]
+pub struct Environment {
+    /// Where the files are.
+    pub disk: DiskRef,
+    /// What time it is.
+    pub clock: ClockRef,
+    /// The data directory's reserve, if there is one.
+    pub reserve: Option<Arc<Reserve>>,
+}
+
+/// One database's log, open for writing. Dropping it closes it.
+pub struct Log {
+    shared: Arc<Shared>,
+}
+
+impl std::fmt::Debug for Log {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Log")
+            .field("dir", &self.shared.cx.dir)
+            .field("durable", &self.durable())
+            .field("visible", &self.visible())
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a log looks like from outside.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LogStatus {
+    /// Name of the fsync mode.
+    pub mode: &'static str,
+    /// Newest LSN that readers see.
+    pub visible: Lsn,
+    /// Newest LSN that power loss cannot take.
+    pub durable: Lsn,
+    /// First LSN that can be read.
+    pub first: Lsn,
+    /// Number of segments.
+    pub segments: usize,
+    /// Bytes of all segment files.
+    pub bytes: u64,
+    /// Bytes of files claimed ahead.
+    pub claimed_bytes: u64,
+    /// Transactions that wait to be written, bytes.
+    pub waiting_bytes: u64,
+    /// What the failed call said, when a sync failed; writes are refused then.
+    pub poisoned: Option<String>,
+    /// LSNs acknowledged and not known to be durable; only of interest when poisoned.
+    pub unsynced: Option<(Lsn, Lsn)>,
+    /// Group commit.
+    pub commits: CommitStats,
+}
+
+impl Log {
+    /// Opens the log in `dir`, recovers it, and hands every transaction behind the checkpoint to
+    /// `replay`, frame by frame, whole transactions in order. Everything handed over is durable
+    /// when this returns, whatever happened to the process before.
+    ///
+    /// # Errors
+    /// `WalCorrupt` when something is damaged that had been durable; `FileOpen` when another
+    /// handle has the log; what `replay` returns; the disk's errors.
+    pub fn open(
+        env: &Environment,
+        dir: &Path,
+        anchor: StdArc<dyn Anchor>,
+        options: Options,
+        replay: &mut dyn FnMut(&Frame<'_>) -> Result<()>,
+    ) -> Result<(Self, Recovery)> {
+        let (shared, recovery) = recover::open(env, dir, anchor, options, replay)?;
+        Ok((Self { shared }, recovery))
+    }
+
+    /// Makes a new log in the existing, empty directory `dir`, its manifest beside the segments.
+    ///
+    /// # Errors
+    /// The disk's; `FileOpen` when there is a log already.
+    pub fn create(
+        env: &Environment,
+        dir: &Path,
+        database: DatabaseId,
+        options: Options,
+    ) -> Result<Self> {
+        if FileAnchor::exists(&env.disk, dir)? {
+            return Err(WalError::Locked(dir.to_path_buf()));
+        }
+        let anchor = StdArc::new(FileAnchor::create(&env.disk, dir, database)?);
+        Ok(Self::open(env, dir, anchor, options, &mut |_| Ok(()))?.0)
+    }
+
+    /// Opens a log made by [`Log::create`].
+    ///
+    /// # Errors
+    /// As [`Log::open`]; `WalCorrupt` when the manifest is missing or damaged.
+    pub fn open_dir(
+        env: &Environment,
+        dir: &Path,
+        options: Options,
+        replay: &mut dyn FnMut(&Frame<'_>) -> Result<()>,
+    ) -> Result<(Self, Recovery)> {
+        let anchor = StdArc::new(FileAnchor::open(&env.disk, dir)?);
+        Self::open(env, dir, anchor, options, replay)
+    }
+
+    /// An empty transaction for this log.
+    #[must_use]
+    pub fn transaction(&self) -> Transaction {
+        let number = self.shared.spools.fetch_add(1, Ordering::Relaxed);
+        let place = SpoolPlace {
+            disk: DiskRef::clone(&self.shared.cx.disk),
+            path: FileName::Spool(number).path(&self.shared.cx.dir),
+        };
+        Transaction::with_place(self.shared.cx.options.spool_bytes, Some(place))
+    }
+
+    /// Commits one change; see [`Log::commit`].
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn append(&self, change: &Change) -> Result<Committed> {
+        let mut tx = self.transaction();
+        tx.push(change)?;
+        self.commit(tx)
+    }
+
+    /// Commits a transaction and returns when it is acknowledged: durable in modes `always` and
+    /// `group`, written in the others. An empty transaction is nothing to write: its LSNs are the
+    /// visible one.
+    ///
+    /// # Errors
+    /// `DiskFull`, `FileWrite`: nothing of it was applied. `DurabilityUnknown`: a sync failed
+    /// while it waited; it may or may not survive. `ReadOnly`: a sync failed before; it was not
+    /// tried. None may be retried blindly but `DiskFull`.
+    pub fn commit(&self, tx: Transaction) -> Result<Committed> {
+        if tx.is_empty() {
+            return Ok(self.nothing());
+        }
+        self.shared.commit(tx)
+    }
+
+    fn nothing(&self) -> Committed {
+        let last = self.visible();
+        Committed { first: last, last, wall_ms: lock(&self.shared.queue).last_wall_ms }
+    }
+
+    /// Adds a transaction without waiting: `completion` is told what became of it. The LSNs
+    /// returned are its place if it succeeds. With [`crate::Background::Manual`] the owner calls
+    /// [`Log::maintain`] to have it written.
+    ///
+    /// # Errors
+    /// When it cannot be added (`QueueFull`, `DiskFull`, `ReadOnly`): the completion is dropped.
+    pub fn submit(&self, tx: Transaction, completion: Completion) -> Result<Committed> {
+        if tx.is_empty() {
+            let nothing = self.nothing();
+            completion(Ok(nothing));
+            return Ok(nothing);
+        }
+        self.shared.submit(tx, completion)
+    }
+
+    /// Makes everything acknowledged durable; returns the durable LSN. In modes `always` and
+    /// `group` that is so already.
+    ///
+    /// # Errors
+    /// `DurabilityUnknown` when the sync fails; the log is poisoned then.
+    pub fn sync(&self) -> Result<Lsn> {
+        self.shared.sync()
+    }
+
+    /// Notes that everything up to `lsn` is kept elsewhere: replay starts behind it from now on,
+    /// and trimming may remove what is before. Durable on return.
+    ///
+    /// # Errors
+    /// When `lsn` is past the durable one, or as [`Log::commit`].
+    pub fn checkpoint(&self, lsn: Lsn) -> Result<()> {
+        let durable = self.sync()?;
+        if lsn > durable {
+            let rule = "at most the durable LSN";
+            return Err(WalError::Setting { setting: "checkpoint LSN", value: lsn.0, rule });
+        }
+        let mut tx = self.transaction().class(Class::Reclaim);
+        tx.push_lsn(Kind::Checkpoint, lsn)?;
+        self.commit(tx)?;
+        let mut state = lock(&self.shared.state);
+        let mut next = *state;
+        next.replay_lsn = next.replay_lsn.max(lsn);
+        next.durable_lsn = next.durable_lsn.max(durable);
+        self.shared.anchor.store(&next)?;
+        *state = next;
+        Ok(())
+    }
+
+    /// Registers a reader that has read everything up to `from` and keeps the rest in the log.
+    #[must_use]
+    pub fn mark(&self, name: &str, hold: Hold, from: Lsn) -> ReaderMark {
+        self.shared.mark(name, hold, from)
+    }
+
+    /// Removes the segments that neither the checkpoint nor a reader needs.
+    ///
+    /// # Errors
+    /// The disk's; nothing was removed then.
+    pub fn trim(&self) -> Result<Trimmed> {
+        self.shared.trim()
+    }
+
+    /// Reads from `from` on.
+    #[must_use]
+    pub fn read(&self, from: Lsn, upto: Upto) -> Reader {
+        Reader::new(Arc::clone(&self.shared), from, upto)
+    }
+
+    /// The change at `lsn`; `None` when the frame there records none or `lsn` is not visible.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn read_at(&self, lsn: Lsn) -> Result<Option<Change>> {
+        let mut reader = self.read(lsn, Upto::Visible);
+        Ok(reader.next()?.filter(|frame| frame.lsn == lsn).and_then(|frame| frame.change()))
+    }
+
+    /// The newest change of a document that the log still holds. Reads the whole log.
+    ///
+    /// # Errors
+    /// As [`Reader::next`].
+    pub fn newest_of(&self, collection: CollectionId, id: &DocId) -> Result<Option<(Lsn, Change)>> {
+        let first = self.shared.cx.catalog.oldest().map_or(Lsn(1), |oldest| oldest.first_lsn);
+        self.read(first, Upto::Visible).newest_of(collection, id)
+    }
+
+    /// Newest LSN that readers see: acknowledged, in whole transactions.
+    #[must_use]
+    pub fn visible(&self) -> Lsn {
+        self.shared.visible()
+    }
+
+    /// Newest LSN that power loss cannot take.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.shared.durable()
+    }
+
+    /// Waits until `lsn` is visible or `timeout` has passed; says whether it is.
+    #[must_use]
+    pub fn wait_visible(&self, lsn: Lsn, timeout: Duration) -> bool {
+        self.shared.wait_visible(lsn, timeout)
+    }
+
+    /// Does what is due in the background: what waits is written, space claimed ahead, timed syncs
+    /// made, hints written, idle space given back. For [`crate::Background::Manual`].
+    pub fn maintain(&self) {
+        self.shared.maintain();
+        self.shared.claim_if_due();
+    }
+
+    /// What the log looks like from outside.
+    #[must_use]
+    pub fn status(&self) -> LogStatus {
+        let shared = &self.shared;
+        let segments = shared.cx.catalog.all();
+        let (visible, durable) = (self.visible(), self.durable());
+        let queue = lock(&shared.queue);
+        let poisoned = match &queue.state {
+            State::Poisoned(cause) => Some(cause.to_string()),
+            State::Open | State::Closed => None,
+        };
+        LogStatus {
+            mode: shared.cx.options.fsync.name(),
+            visible,
+            durable,
+            first: segments.first().map_or(Lsn(1), |segment| segment.first_lsn),
+            segments: segments.len(),
+            bytes: shared.cx.catalog.bytes(),
+            claimed_bytes: shared.cx.claims.capacity(),
+            waiting_bytes: queue.waiting_bytes,
+            poisoned,
+            unsynced: (durable < visible).then(|| (durable.next(), visible)),
+            commits: shared.counters.read(),
+        }
+    }
+
+    /// What the manifest says.
+    #[must_use]
+    pub fn state(&self) -> LogState {
+        *lock(&self.shared.state)
+    }
+
+    /// Writes what waits, syncs, and notes in the log that it was closed, so that the next open
+    /// has nothing to recover.
+    ///
+    /// # Errors
+    /// `ReadOnly` when the log was poisoned, the disk's; it is closed all the same.
+    pub fn close(self) -> Result<()> {
+        self.shared.close()
+    }
+}
+
+impl Drop for Log {
+    fn drop(&mut self) {
+        if let Err(error) = self.shared.close()
+            && !matches!(error, WalError::Closed)
+        {
+            tracing::warn!(%error, "the log was not closed cleanly");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Reading the frames of one segment in order, and looking for hints behind a bad one.
+//!
+//! Neither trusts a byte: memory grows past the read buffer only after a header was verified and
+//! its payload is known to lie inside the segment, so it is bounded by one frame.
+
+use std::io;
+
+use base::io::{FileRef, read_full_at};
+use base::words::Lsn;
+
+use crate::frame::{self, HEADER_BYTES, Header, Seed};
+
+/// Bytes read at once.
+const CHUNK: usize = 1024 * 1024;
+
+/// One step of a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// A valid frame; its payload is [`Scanner::payload`].
+    Frame {
+        /// Its header.
+        header: Header,
+        /// Where it starts, bytes.
+        offset: u64,
+        /// Its header's checksum, which feeds the chain.
+        crc: u32,
+    },
+    /// What stands here is not a frame.
+    Bad {
+        /// What is wrong.
+        what: &'static str,
+    },
+    /// No frame fits before the end.
+    End,
+}
+
+/// Reads the frames of one segment.
+#[derive(Debug)]
+pub struct Scanner {
+    file: FileRef,
+    seed: Seed,
+    /// Where the next frame starts, bytes.
+    offset: u64,
+    /// Where the segment ends, bytes.
+    end: u64,
+    buffer: Vec<u8>,
+    /// File offset of the buffer's first byte.
+    base: u64,
+    payload: std::ops::Range<usize>,
+}
+
+impl Scanner {
+    /// Scans from `offset` to `end`; nothing at or past `end` is read.
+    #[must_use]
+    pub fn new(file: FileRef, seed: Seed, offset: u64, end: u64) -> Self {
+        Self { file, seed, offset, end, buffer: Vec::new(), base: offset, payload: 0..0 }
+    }
+
+    /// Where the next frame starts, bytes.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Another scan from the same place.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        Self::new(FileRef::clone(&self.file), self.seed, self.offset, self.end)
+    }
+
+    /// Moves the end further out, for a segment that is being written.
+    pub fn extend_to(&mut self, end: u64) {
+        self.end = self.end.max(end);
+    }
+
+    /// Payload of the frame that [`Scanner::step`] returned last.
+    #[must_use]
+    pub fn payload(&self) -> &[u8] {
+        self.buffer.get(self.payload.clone()).unwrap_or_default()
+    }
+
+    /// Makes `want` bytes from `self.offset` available; returns how many there are.
+    fn fill(&mut self, want: usize) -> io::Result<usize> {
+        let skip = usize::try_from(self.offset - self.base).unwrap_or(usize::MAX);
+        let have = self.buffer.len().saturating_sub(skip);
+        if have >= want {
+            return Ok(have);
+        }
+        self.buffer.drain(..skip.min(self.buffer.len()));
+        self.base = self.offset;
+        let left = usize::try_from(self.end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        let target = want.max(CHUNK).min(left);
+        let from = self.buffer.len();
+        if target > from {
+            self.buffer.resize(target, 0);
+            let rest = self.buffer.get_mut(from..).unwrap_or_default();
+            let got = read_full_at(&*self.file, rest, self.base + from as u64)?;
+            self.buffer.truncate(from + got);
+        }
+        Ok(self.buffer.len())
+    }
+
+    fn at_offset(&self, from: usize) -> Option<&[u8; HEADER_BYTES]> {
+        self.buffer.get(from..from + HEADER_BYTES)?.first_chunk()
+    }
+
+    /// The next frame, or why there is none. After `Bad` or `End` the scan stays where it is.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn step(&mut self) -> io::Result<Step> {
+        if self.end.saturating_sub(self.offset) < HEADER_BYTES as u64 {
+            return Ok(Step::End);
+        }
+        if self.fill(HEADER_BYTES)? < HEADER_BYTES {
+            return Ok(Step::Bad { what: "the file ends inside a frame header" });
+        }
+        let at = usize::try_from(self.offset - self.base).unwrap_or(usize::MAX);
+        let Some(bytes) = self.at_offset(at) else {
+            return Ok(Step::Bad { what: "the file ends inside a frame header" });
+        };
+        let Some(header) = Header::decode(bytes, self.seed) else {
+            return Ok(Step::Bad { what: "the frame header's checksum does not fit" });
+        };
+        let crc = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
+        let total = header.frame_bytes();
+        if self.end - self.offset < total as u64 {
+            return Ok(Step::Bad { what: "the frame reaches past the end of its segment" });
+        }
+        if self.fill(total)? < total {
+            return Ok(Step::Bad { what: "the file ends inside a frame" });
+        }
+        let at = usize::try_from(self.offset - self.base).unwrap_or(usize::MAX);
+        let start = at + HEADER_BYTES;
+        self.payload = start..start + header.len as usize;
+        if crc32c::crc32c(self.payload()) != header.payload_crc {
+            return Ok(Step::Bad { what: "the frame payload's checksum does not fit" });
+        }
+        let offset = self.offset;
+        self.offset += total as u64;
+        Ok(Step::Frame { header, offset, crc })
+    }
+
+    /// Moves to the next offset where a valid frame stands, for salvage; `false` when there is
+    /// none.
+    ///
+    /// # Errors
+    /// The disk's.
+    pub fn resync(&mut self) -> io::Result<bool> {
+        self.offset = (self.offset + 1).next_multiple_of(frame::ALIGN as u64);
+        while let Some(at) = next_header(&self.file, self.seed, self.offset, self.end)? {
+            self.offset = at;
+            let place = (self.offset, self.base);
+            if matches!(self.step()?, Step::Frame { .. }) {
+                self.offset = place.0;
+                return Ok(true);
+            }
+            self.offset = at + frame::ALIGN as u64;
+        }
+        Ok(false)
+    }
+}
+
+/// What lies behind a bad frame.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Behind {
+    /// The highest hint in any valid header.
+    pub hint: Lsn,
+    /// How many valid headers there are.
+    pub frames: u64,
+}
+
+fn each_header(
+    file: &FileRef,
+    seed: Seed,
+    from: u64,
+    end: u64,
+    mut see: impl FnMut(u64, Header) -> bool,
+) -> io::Result<()> {
+    let mut buffer = vec![0; CHUNK.min(usize::try_from(end.saturating_sub(from)).unwrap_or(CHUNK))];
+    let mut at = from.next_multiple_of(frame::ALIGN as u64);
+    while at + HEADER_BYTES as u64 <= end {
+        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let space = buffer.get_mut(..want).unwrap_or_default();
+        let got = read_full_at(&**file, space, at)?;
+        let bytes = space.get(..got).unwrap_or_default();
+        if got < HEADER_BYTES {
+            return Ok(());
+        }
+        let usable = (got - HEADER_BYTES) / frame::ALIGN * frame::ALIGN;
+        // A claimed tail is zeros: skip it at memory speed.
+        if bytes.iter().any(|b| *b != 0) {
+            for start in (0..=usable).step_by(frame::ALIGN) {
+                let Some(window) = bytes.get(start..).and_then(|b| b.first_chunk()) else { break };
+                if let Some(header) = Header::decode(window, seed)
+                    && !see(at + start as u64, header)
+                {
+                    return Ok(());
+                }
+            }
+        }
+        at += (usable + frame::ALIGN) as u64;
+    }
+    Ok(())
+}
+
+fn next_header(file: &FileRef, seed: Seed, from: u64, end: u64) -> io::Result<Option<u64>> {
+    let mut found = None;
+    each_header(file, seed, from, end, |at, _| {
+        found = Some(at);
+        false
+    })?;
+    Ok(found)
+}
+
+/// Looks for valid headers anywhere from `from` to `end`. A header alone proves its hint, so
+/// payloads are not read.
+///
+/// # Errors
+/// The disk's.
+pub fn look_behind(file: &FileRef, seed: Seed, from: u64, end: u64) -> io::Result<Behind> {
+    let mut behind = Behind::default();
+    each_header(file, seed, from, end, |_, header| {
+        behind.hint = behind.hint.max(header.hint);
+        behind.frames += u64::from(!header.kind.is_hint());
+        true
+    })?;
+    Ok(behind)
+}

@@ -1,0 +1,566 @@
+//! Committing: the way of a transaction from the caller through the queue to the disk and back.
+//!
+//! Lock order: `claiming` → `queue` → spares; the writer's lock is taken by the leader alone and
+//! never while the queue's is held. `leading` in the queue is the real lock on the writer: it is
+//! set under the queue's lock and held over I/O.
+
+use base::clock::Instant;
+use base::words::Lsn;
+
+use crate::anchor::{Anchor, LogState};
+use crate::claims::Reserve;
+use crate::commit::{
+    Claiming, Committed, Completion, Group, Grouping, Member, Queue, State, Ticket,
+};
+use crate::error::{Result, WalError};
+use crate::options::{Background, FsyncMode};
+use crate::segment;
+use crate::stats::Counters;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock, wait};
+use crate::transaction::{Class, Transaction};
+use crate::trim::Marks;
+use crate::writer::{Context, Fail, Writer};
+
+/// What a group came to.
+struct Outcome {
+    /// Members written, and synced if the mode waits for it.
+    done: usize,
+    fail: Option<Fail>,
+    last: Lsn,
+    durable: Lsn,
+    room: u64,
+    claim: Option<u64>,
+}
+
+pub(crate) struct Shared {
+    pub(crate) cx: Context,
+    pub(crate) anchor: Arc<dyn Anchor>,
+    pub(crate) state: Mutex<LogState>,
+    pub(crate) queue: Mutex<Queue>,
+    /// Waiters of groups with even and with odd numbers.
+    done: [Condvar; 2],
+    /// The background thread waits here.
+    pub(crate) committer: Condvar,
+    pub(crate) writer: Mutex<Writer>,
+    /// Serialises claims, so that many callers in want of space claim once.
+    claiming: Mutex<()>,
+    next_size: AtomicU64,
+    visible: AtomicU64,
+    durable: AtomicU64,
+    followers: AtomicUsize,
+    follow: (Mutex<()>, Condvar),
+    pub(crate) counters: Counters,
+    pub(crate) marks: Mutex<Marks>,
+    pub(crate) reserve: Option<Arc<Reserve>>,
+    pub(crate) spools: AtomicU64,
+    /// Given back when the log is closed.
+    pub(crate) held: Mutex<Option<Box<dyn base::io::Lock>>>,
+    pub(crate) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    me: Weak<Shared>,
+}
+
+impl Shared {
+    #[expect(clippy::too_many_arguments, reason = "called once, by recovery")]
+    pub(crate) fn new(
+        cx: Context,
+        anchor: Arc<dyn Anchor>,
+        state: LogState,
+        writer: Writer,
+        last_wall_ms: u64,
+        reserve: Option<Arc<Reserve>>,
+        held: Box<dyn base::io::Lock>,
+    ) -> Arc<Self> {
+        let last = writer.last();
+        let mut queue = Queue::new(last, writer.room(), last_wall_ms);
+        queue.last_activity = cx.clock.now();
+        Arc::new_cyclic(|me| Self {
+            next_size: AtomicU64::new(writer.next_size()),
+            cx,
+            anchor,
+            state: Mutex::new(state),
+            queue: Mutex::new(queue),
+            done: [Condvar::new(), Condvar::new()],
+            committer: Condvar::new(),
+            writer: Mutex::new(writer),
+            claiming: Mutex::new(()),
+            visible: AtomicU64::new(last.0),
+            durable: AtomicU64::new(last.0),
+            followers: AtomicUsize::new(0),
+            follow: (Mutex::new(()), Condvar::new()),
+            counters: Counters::default(),
+            marks: Mutex::new(Marks::default()),
+            reserve,
+            spools: AtomicU64::new(0),
+            held: Mutex::new(Some(held)),
+            threads: Mutex::new(Vec::new()),
+            me: Weak::clone(me),
+        })
+    }
+
+    /// A handle for a thread of the log's own.
+    pub(crate) fn myself(&self) -> Option<Arc<Self>> {
+        self.me.upgrade()
+    }
+
+    pub(crate) fn visible(&self) -> Lsn {
+        Lsn(self.visible.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn durable(&self) -> Lsn {
+        Lsn(self.durable.load(Ordering::Acquire))
+    }
+
+    /// Commits and waits for the acknowledgement, leading the group when nobody else does.
+    pub(crate) fn commit(&self, tx: Transaction) -> Result<Committed> {
+        let (mut queue, ticket) = self.enter(tx, None, Wait::Yes)?;
+        loop {
+            if let Some(error) = ticket.epoch.failed(ticket.committed.last) {
+                return Err(error);
+            }
+            if queue.acked >= ticket.committed.last {
+                return Ok(ticket.committed);
+            }
+            queue = self.lead_or_wait(queue, Some(ticket.group));
+        }
+    }
+
+    /// Adds a transaction; the completion is told what became of it.
+    pub(crate) fn submit(&self, tx: Transaction, completion: Completion) -> Result<Committed> {
+        let (queue, ticket) = self.enter(tx, Some(completion), Wait::No)?;
+        let led_by_thread = queue.committer;
+        if led_by_thread && !queue.leading {
+            self.committer.notify_all();
+        }
+        drop(queue);
+        Ok(ticket.committed)
+    }
+
+    /// Writes groups until none waits.
+    pub(crate) fn drive(&self) {
+        let mut queue = lock(&self.queue);
+        while !queue.groups.is_empty() {
+            queue = self.lead_or_wait(queue, None);
+        }
+    }
+
+    fn lead_or_wait<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        group: Option<u64>,
+    ) -> MutexGuard<'a, Queue> {
+        if !queue.leading && !queue.groups.is_empty() {
+            return self.lead(queue);
+        }
+        let front = queue.groups.front().map(|group| group.id);
+        let id = group.or(front).unwrap_or_default();
+        if let Some(group) = queue.groups.iter_mut().find(|group| group.id == id) {
+            group.waiters += 1;
+        }
+        wait(self.condition(id), queue)
+    }
+
+    fn condition(&self, group: u64) -> &Condvar {
+        let [even, odd] = &self.done;
+        if group.is_multiple_of(2) { even } else { odd }
+    }
+
+    fn grouping(&self) -> Grouping {
+        Grouping {
+            bytes_max: self.cx.options.group_bytes_max,
+            one_by_one: self.cx.options.fsync == FsyncMode::Always,
+        }
+    }
+
+    /// Waits for room in the queue and for claimed space, then adds.
+    fn enter(
+        &self,
+        tx: Transaction,
+        completion: Option<Completion>,
+        full: Wait,
+    ) -> Result<(MutexGuard<'_, Queue>, Ticket)> {
+        let (bytes, class) = (tx.bytes(), tx.space_class());
+        let (now, wall) = (self.cx.clock.now(), self.cx.clock.wall());
+        let mut queue = lock(&self.queue);
+        loop {
+            queue.admit()?;
+            let waiting = queue.waiting_bytes;
+            if waiting > 0 && waiting + bytes > self.cx.options.waiting_bytes_max {
+                match full {
+                    Wait::No => return Err(WalError::QueueFull { waiting }),
+                    Wait::Yes => queue = self.lead_or_wait(queue, None),
+                }
+                continue;
+            }
+            if queue.missing(bytes, class) == 0 {
+                break;
+            }
+            drop(queue);
+            self.claim(bytes, class)?;
+            queue = lock(&self.queue);
+        }
+        let ticket = queue.add(tx, completion, now, wall.0, self.grouping());
+        Ok((self.with_committer(queue), ticket))
+    }
+
+    /// Claims space until `bytes` more of this class fit.
+    fn claim(&self, bytes: u64, class: Class) -> Result<()> {
+        let _one = lock(&self.claiming);
+        loop {
+            let missing = lock(&self.queue).missing(bytes, class);
+            if missing == 0 {
+                return Ok(());
+            }
+            let max = self.cx.options.segment_bytes_max;
+            let exact = (missing + segment::HEADER_BYTES as u64)
+                .next_multiple_of(segment::ALIGN)
+                .clamp(segment::BYTES_MIN, max);
+            let wanted = exact.max(self.next_size.load(Ordering::Relaxed)).min(max);
+            let mut made = self.cx.claims.make(wanted);
+            if matches!(made, Err(WalError::DiskFull { .. })) && exact < wanted {
+                made = self.cx.claims.make(exact);
+            }
+            match made {
+                Ok(spare) => {
+                    let mut queue = lock(&self.queue);
+                    queue.room += spare.capacity();
+                    self.cx.claims.put(spare);
+                }
+                Err(WalError::DiskFull { .. })
+                    if class == Class::Reclaim && self.take_reserve()? => {}
+                Err(WalError::DiskFull { .. }) => return Err(WalError::DiskFull { bytes }),
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
+    fn take_reserve(&self) -> Result<bool> {
+        let Some(reserve) = &self.reserve else { return Ok(false) };
+        let mut queue = lock(&self.queue);
+        let Some(capacity) = self.cx.claims.take_reserve(reserve)? else { return Ok(false) };
+        queue.room += capacity;
+        queue.reserved += capacity;
+        Ok(true)
+    }
+
+    /// Claims the next segment's space before it is needed. Failing is not an error yet.
+    pub(crate) fn claim_ahead(&self, size: u64) {
+        let _one = lock(&self.claiming);
+        let open = matches!(lock(&self.queue).state, State::Open);
+        if open && self.cx.claims.count() == 0 {
+            match self.cx.claims.make(size) {
+                Ok(spare) => {
+                    let mut queue = lock(&self.queue);
+                    queue.room += spare.capacity();
+                    self.cx.claims.put(spare);
+                }
+                Err(e) => tracing::debug!(error = %e, "no space claimed ahead"),
+            }
+        }
+        lock(&self.queue).claiming = Claiming::No;
+    }
+
+    /// Writes the first group outside the lock and tells its members and the next leader.
+    fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        if let State::Poisoned(cause) = &queue.state {
+            let error = WalError::Poisoned { cause: Arc::clone(cause) };
+            return self.refuse_waiting(queue, error);
+        }
+        let Some(mut group) = queue.groups.pop_front() else { return queue };
+        queue.leading = true;
+        drop(queue);
+        let mut outcome = self.write(&mut group);
+        self.publish(outcome.last, outcome.durable);
+        let bytes: u64 = group.batch.lens.iter().sum();
+        let now = self.cx.clock.now();
+        let mut members = std::mem::take(&mut group.members);
+        let rest = members.split_off(outcome.done.min(members.len()));
+        if !members.is_empty() {
+            let latencies = members.iter().map(|member| now.since(member.since));
+            self.counters.group(latencies, self.cx.clock.wall().0);
+        }
+        for member in members {
+            member.complete(None);
+        }
+        let fail = outcome.fail.take();
+        let mut queue = lock(&self.queue);
+        queue.waiting_bytes = queue.waiting_bytes.saturating_sub(bytes);
+        queue.room = outcome.room + self.cx.claims.capacity();
+        queue.acked = queue.acked.max(outcome.last);
+        if let Some(fail) = fail {
+            queue = self.fail(queue, rest, outcome.last, fail);
+        }
+        queue.keep_buffer(std::mem::take(&mut group.batch.bytes));
+        queue.leading = false;
+        self.wake(&queue, group.id);
+        self.plan(&mut queue, now, &outcome);
+        queue
+    }
+
+    fn write(&self, group: &mut Group) -> Outcome {
+        let mut writer = lock(&self.writer);
+        let (mut done, mut at) = (0, 0);
+        let mut fail = None;
+        while done < group.batch.lens.len() {
+            match writer.write(&mut group.batch, done, at) {
+                Ok((count, bytes)) => (done, at) = (done + count, at + bytes),
+                Err(e) => {
+                    fail = Some(e);
+                    break;
+                }
+            }
+        }
+        self.next_size.store(writer.next_size(), Ordering::Relaxed);
+        let acked = done.checked_sub(1).and_then(|i| group.members.get(i));
+        let before = group.members.first().map_or(writer.last(), |m| Lsn(m.committed.first.0 - 1));
+        Outcome {
+            done,
+            fail,
+            last: acked.map_or(before, |member| member.committed.last),
+            durable: writer.durable(),
+            room: writer.room(),
+            claim: writer.wants_claim(),
+        }
+    }
+
+    /// Moves what readers may see.
+    pub(crate) fn publish(&self, last: Lsn, durable: Lsn) {
+        self.durable.fetch_max(durable.0, Ordering::AcqRel);
+        self.visible.fetch_max(last.0, Ordering::AcqRel);
+        if self.followers.load(Ordering::Acquire) > 0 {
+            drop(lock(&self.follow.0));
+            self.follow.1.notify_all();
+        }
+    }
+
+    /// Ends the epoch after a failure and tells everybody whom it hit.
+    fn fail<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        rest: Vec<Member>,
+        last: Lsn,
+        fail: Fail,
+    ) -> MutexGuard<'a, Queue> {
+        let behind = rest.last().map_or(last, |member| member.committed.last).next();
+        let failures = match fail {
+            Fail::Refused(error) => vec![(last.next(), error)],
+            Fail::Poison(error) => {
+                let cause: Arc<str> = Arc::from(error.to_string());
+                tracing::error!(cause = %cause, "the log is poisoned and takes no more writes");
+                queue.state = State::Poisoned(Arc::clone(&cause));
+                vec![
+                    (last.next(), WalError::DurabilityUnknown { cause: Arc::clone(&cause) }),
+                    (behind, WalError::Poisoned { cause }),
+                ]
+            }
+        };
+        let epoch = Arc::clone(&queue.epoch);
+        let waited = queue.fail(failures);
+        drop(queue);
+        for member in rest.into_iter().chain(waited) {
+            let error = epoch.failed(member.committed.last);
+            member.complete(error);
+        }
+        for condition in &self.done {
+            condition.notify_all();
+        }
+        lock(&self.queue)
+    }
+
+    /// Wakes the group's waiters and one who can lead the next.
+    fn wake(&self, queue: &Queue, group: u64) {
+        self.condition(group).notify_all();
+        if let Some(next) = queue.groups.front() {
+            if next.waiters > 0 {
+                self.condition(next.id).notify_one();
+            } else {
+                self.committer.notify_all();
+            }
+        } else if !matches!(queue.state, State::Open) {
+            // Somebody may wait for the last leader to finish.
+            self.committer.notify_all();
+        }
+    }
+
+    /// Notes what the background has to do after a group.
+    fn plan(&self, queue: &mut Queue, now: Instant, outcome: &Outcome) {
+        let before = (queue.sync_at, queue.claiming);
+        if let FsyncMode::Interval(interval) = self.cx.options.fsync
+            && outcome.durable < outcome.last
+            && queue.sync_at.is_none()
+        {
+            queue.sync_at = Some(now.after(interval));
+        }
+        if outcome.claim.is_some()
+            && queue.claiming == Claiming::No
+            && self.cx.options.background == Background::Threads
+        {
+            queue.claiming = Claiming::Wanted;
+        }
+        if (queue.sync_at, queue.claiming) != before {
+            self.committer.notify_all();
+        }
+    }
+
+    /// Does something with the writer while nobody leads; `None` when somebody does, something
+    /// waits to be written, or the log takes no writes.
+    pub(crate) fn with_writer<T>(&self, work: impl FnOnce(&mut Writer) -> T) -> Option<T> {
+        let queue = lock(&self.queue);
+        if queue.leading || !queue.groups.is_empty() || !matches!(queue.state, State::Open) {
+            return None;
+        }
+        Some(self.lead_with(queue, work))
+    }
+
+    /// Does something with the writer as the leader.
+    fn lead_with<T>(
+        &self,
+        mut queue: MutexGuard<'_, Queue>,
+        work: impl FnOnce(&mut Writer) -> T,
+    ) -> T {
+        queue.leading = true;
+        drop(queue);
+        let (out, room, durable, last) = {
+            let mut writer = lock(&self.writer);
+            let out = work(&mut writer);
+            self.next_size.store(writer.next_size(), Ordering::Relaxed);
+            (out, writer.room(), writer.durable(), writer.last())
+        };
+        self.publish(last, durable);
+        let mut queue = lock(&self.queue);
+        queue.room = room + self.cx.claims.capacity();
+        queue.leading = false;
+        let next = queue.groups.front().map_or(0, |next| next.id);
+        self.wake(&queue, next);
+        out
+    }
+
+    /// Closes: nothing more is admitted, what waits is written, the log is synced and says so in
+    /// its last frame. The second call finds nothing to do.
+    pub(crate) fn close(&self) -> Result<()> {
+        let mut queue = lock(&self.queue);
+        let before = queue.state.clone();
+        if matches!(before, State::Closed) {
+            return Ok(());
+        }
+        if matches!(before, State::Open) {
+            queue.state = State::Closed;
+        }
+        while queue.leading || !queue.groups.is_empty() {
+            queue = if queue.leading { wait(&self.committer, queue) } else { self.lead(queue) };
+        }
+        let closed = match before {
+            State::Open => self.lead_with(queue, Writer::close),
+            State::Poisoned(_) | State::Closed => {
+                drop(queue);
+                Ok(())
+            }
+        };
+        self.end_threads();
+        let mut held = lock(&self.held);
+        let first = held.take().is_some();
+        match (closed, before) {
+            (_, State::Poisoned(cause)) if first => Err(WalError::Poisoned { cause }),
+            (Err(Fail::Refused(error) | Fail::Poison(error)), _) => Err(error),
+            (Ok(()), _) => Ok(()),
+        }
+    }
+
+    /// Stops all writes after a sync outside a group failed. Who leads at the moment finishes; who
+    /// waits is refused by the next one that would lead.
+    pub(crate) fn poison(&self, error: &WalError) {
+        let cause: Arc<str> = Arc::from(error.to_string());
+        tracing::error!(cause = %cause, "the log is poisoned and takes no more writes");
+        let mut queue = lock(&self.queue);
+        if matches!(queue.state, State::Poisoned(_)) {
+            return;
+        }
+        queue.state = State::Poisoned(Arc::clone(&cause));
+        if !queue.leading {
+            drop(self.refuse_waiting(queue, WalError::Poisoned { cause }));
+        }
+    }
+
+    /// Refuses everything that waits: nothing of it was written.
+    fn refuse_waiting<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        error: WalError,
+    ) -> MutexGuard<'a, Queue> {
+        let first = queue.groups.front().and_then(|group| group.members.first());
+        let Some(from) = first.map(|member| member.committed.first) else { return queue };
+        let waited = queue.fail(vec![(from, error.clone())]);
+        drop(queue);
+        for member in waited {
+            member.complete(Some(error.clone()));
+        }
+        for condition in &self.done {
+            condition.notify_all();
+        }
+        lock(&self.queue)
+    }
+
+    /// Makes everything acknowledged durable, beside writes that go on.
+    pub(crate) fn sync(&self) -> Result<Lsn> {
+        lock(&self.queue).admit()?;
+        let job = lock(&self.writer).sync_job();
+        match job.run() {
+            Ok(()) => {
+                let (last, durable) = {
+                    let mut writer = lock(&self.writer);
+                    writer.synced(&job);
+                    (self.visible(), writer.durable())
+                };
+                self.publish(last, durable);
+                Ok(durable)
+            }
+            Err(Fail::Refused(error)) => Err(error),
+            Err(Fail::Poison(error)) => {
+                self.poison(&error);
+                Err(WalError::DurabilityUnknown { cause: Arc::from(error.to_string()) })
+            }
+        }
+    }
+
+    /// Waits until `lsn` is visible or `until` has passed; says whether it is.
+    pub(crate) fn wait_visible(&self, lsn: Lsn, timeout: std::time::Duration) -> bool {
+        self.followers.fetch_add(1, Ordering::AcqRel);
+        let until = self.cx.clock.now().after(timeout);
+        let mut guard = lock(&self.follow.0);
+        while self.visible() < lsn {
+            let left = until.since(self.cx.clock.now());
+            if left.is_zero() {
+                break;
+            }
+            guard = self
+                .follow
+                .1
+                .wait_timeout(guard, left)
+                .unwrap_or_else(std::sync::PoisonError::into_inner)
+                .0;
+        }
+        drop(guard);
+        self.followers.fetch_sub(1, Ordering::AcqRel);
+        self.visible() >= lsn
+    }
+}
+
+impl Member {
+    fn complete(self, error: Option<WalError>) {
+        let Some(completion) = self.completion else { return };
+        let result = error.map_or(Ok(self.committed), Err);
+        // A panic of the caller's code must not take the leader's place with it: everybody would
+        // wait for ever.
+        let call = std::panic::AssertUnwindSafe(move || completion(result));
+        if std::panic::catch_unwind(call).is_err() {
+            tracing::error!(lsn = %self.committed.last, "a completion panicked");
+        }
+    }
+}
+
+/// What to do when the queue is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Wait {
+    Yes,
+    No,
+}

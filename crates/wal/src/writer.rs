@@ -1,0 +1,552 @@
+//! Writing frames into the active segment: a state machine without threads and without waiting.
+//!
+//! Invariants:
+//! - Only one caller at a time, the leader of the group commit, has the writer.
+//! - Nothing is written into a file under a segment's name before its header and its name are
+//!   durable.
+//! - Transactions that fit into one segment are never split, so a write that fails can be taken
+//!   back whole: the bytes behind the last good one are zeroed and synced before anybody hears of
+//!   the failure. When that fails too, or any sync fails, the log is poisoned.
+
+use std::path::{Path, PathBuf};
+
+use base::clock::ClockRef;
+use base::io::{DiskRef, FileRef, write_all_at, zero_range};
+use base::words::{DatabaseId, Lsn};
+
+use crate::catalog::{Catalog, Segment};
+use crate::claims::{Claims, Spare};
+use crate::error::{Op, WalError};
+use crate::frame::{self, HEADER_BYTES, Header, Kind, Place, Seed};
+use crate::options::{FsyncMode, Options};
+use crate::segment::{self, FileName};
+use crate::sync::Arc;
+use crate::transaction::{Spool, frame_len, stamp};
+
+/// Claimed bytes that a log without writes keeps behind its last frame.
+pub(crate) const IDLE_TAIL_BYTES: u64 = 32 * 1024;
+/// Bytes read from a spool file at once.
+const SPOOL_CHUNK: usize = 1024 * 1024;
+
+/// Why a group was not written.
+#[derive(Debug)]
+pub(crate) enum Fail {
+    /// Taken back; the log goes on.
+    Refused(WalError),
+    /// Nothing is known any more; the log takes no more writes.
+    Poison(WalError),
+}
+
+/// Transactions that are written and synced together.
+#[derive(Debug, Default)]
+pub(crate) struct Batch {
+    /// Their frames end to end, LSNs stamped; for a spooled transaction only its last frames.
+    pub(crate) bytes: Vec<u8>,
+    /// Length in bytes of each transaction, in order.
+    pub(crate) lens: Vec<u64>,
+    /// The frames before `bytes`, when the batch is one large transaction.
+    pub(crate) spool: Option<Spool>,
+    /// LSN of the first frame.
+    pub(crate) first: Lsn,
+    /// Wall time of a spooled transaction.
+    pub(crate) wall_ms: u64,
+}
+
+#[derive(Debug)]
+struct Active {
+    segment: Arc<Segment>,
+    file: FileRef,
+    seed: Seed,
+    size: u64,
+    offset: u64,
+    chain: u32,
+    /// Offset and chain value behind the last frame that is not a hint. The next segment names
+    /// this as the end: a hint is not synced, so nothing may depend on it being there.
+    solid: (u64, u32),
+}
+
+impl Active {
+    fn room(&self) -> u64 {
+        self.size.saturating_sub(self.offset)
+    }
+}
+
+/// Where the log ends when no segment is active: what the next segment's header will name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Tail {
+    pub(crate) sequence: u64,
+    pub(crate) end: u64,
+    pub(crate) chain: u32,
+}
+
+/// The parts that the writer shares with the rest of the log.
+#[derive(Debug, Clone)]
+pub(crate) struct Context {
+    pub(crate) disk: DiskRef,
+    pub(crate) clock: ClockRef,
+    pub(crate) dir: PathBuf,
+    pub(crate) database: DatabaseId,
+    pub(crate) options: Arc<Options>,
+    pub(crate) claims: Arc<Claims>,
+    pub(crate) catalog: Arc<Catalog>,
+}
+
+/// The writing end of a log.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    cx: Context,
+    active: Option<Active>,
+    tail: Tail,
+    next_sequence: u64,
+    next_size: u64,
+    /// Sealed segments that were not synced yet (`interval` and `none`).
+    unsynced: Vec<(FileRef, PathBuf)>,
+    last: Lsn,
+    durable: Lsn,
+    hinted: Lsn,
+}
+
+impl Writer {
+    /// A writer that goes on behind `tail`.
+    pub(crate) fn new(cx: Context, tail: Tail, next_sequence: u64, last: Lsn) -> Self {
+        let next_size = cx.options.segment_bytes_first;
+        Self {
+            cx,
+            active: None,
+            tail,
+            next_sequence,
+            next_size,
+            unsynced: Vec::new(),
+            last,
+            durable: last,
+            hinted: last,
+        }
+    }
+
+    /// Goes on in the segment that recovery has just written, `offset` bytes into it.
+    pub(crate) fn resume(&mut self, segment: Arc<Segment>, file: FileRef, offset: u64, chain: u32) {
+        let seed = Seed::new(self.cx.database, segment.sequence);
+        let size = segment.size();
+        let solid = (offset, chain);
+        self.active = Some(Active { segment, file, seed, size, offset, chain, solid });
+    }
+
+    pub(crate) fn last(&self) -> Lsn {
+        self.last
+    }
+
+    pub(crate) fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Claimed bytes behind the last frame.
+    pub(crate) fn room(&self) -> u64 {
+        self.active.as_ref().map_or(0, Active::room)
+    }
+
+    /// Size of the next segment to claim, when it is time to.
+    pub(crate) fn wants_claim(&self) -> Option<u64> {
+        let active = self.active.as_ref()?;
+        (active.room() < active.size / 2 && self.cx.claims.count() == 0).then_some(self.next_size)
+    }
+
+    /// Size of the segment that the next claim should make.
+    pub(crate) fn next_size(&self) -> u64 {
+        self.next_size
+    }
+
+    /// Writes the first transactions of `batch` that can be written in one go, syncs them if the
+    /// mode says so, and returns how many they were and the LSN of their last frame. The caller
+    /// repeats with the rest, which begins at `done` transactions and `at` bytes.
+    pub(crate) fn write(
+        &mut self,
+        batch: &mut Batch,
+        done: usize,
+        at: usize,
+    ) -> Result<(usize, usize), Fail> {
+        let lens = batch.lens.get(done..).unwrap_or_default();
+        let Some(first) = lens.first().copied() else { return Ok((0, 0)) };
+        let lsn = self.last.next();
+        if first > self.room() && first <= self.largest() {
+            self.rotate(lsn, first)?;
+        }
+        if batch.spool.is_some() || first > self.room() {
+            self.write_large(batch, at)?;
+            self.sync_group()?;
+            return Ok((1, batch.bytes.len().saturating_sub(at)));
+        }
+        let (mut count, mut bytes) = (0, 0);
+        for len in lens {
+            if bytes + len > self.room() {
+                break;
+            }
+            count += 1;
+            bytes += len;
+        }
+        let len = usize::try_from(bytes).unwrap_or(usize::MAX);
+        let part = batch.bytes.get_mut(at..at.saturating_add(len)).unwrap_or_default();
+        self.write_frames(part)?;
+        self.sync_group()?;
+        Ok((count, len))
+    }
+
+    /// Largest transaction that is kept in one segment.
+    fn largest(&self) -> u64 {
+        self.cx.options.segment_bytes_max - segment::HEADER_BYTES as u64
+    }
+
+    /// Seals and writes whole frames that fit into the active segment.
+    fn write_frames(&mut self, frames: &mut [u8]) -> Result<(), Fail> {
+        if frames.is_empty() {
+            return Ok(());
+        }
+        let hint = self.durable;
+        let seed = self.frame_seed();
+        let Some(active) = &mut self.active else {
+            return Err(Fail::Refused(WalError::Closed));
+        };
+        debug_assert!(frames.len() as u64 <= active.room(), "frames were measured before");
+        let mut chain = active.chain;
+        let mut at = 0;
+        let mut last = self.last;
+        while let Some(header) = frames.get_mut(at..at + HEADER_BYTES) {
+            last = last.next();
+            debug_assert_eq!(header[8..16], last.0.to_le_bytes(), "LSNs are consecutive");
+            chain = frame::chain(chain, frame::seal(header, hint, seed));
+            if at == 0 {
+                active.segment.note(last, active.offset);
+            }
+            at += frame_len(header);
+        }
+        if let Err(e) = write_all_at(&*active.file, frames, active.offset) {
+            let error = WalError::io(Op::Write, &active.segment.path, e);
+            return Err(self.take_back(frames.len() as u64, error));
+        }
+        active.offset += frames.len() as u64;
+        active.chain = chain;
+        active.solid = (active.offset, chain);
+        self.last = last;
+        active.segment.advance(active.offset, last);
+        Ok(())
+    }
+
+    fn frame_seed(&self) -> Seed {
+        #[cfg(feature = "planted-bugs")]
+        if self.cx.options.planted == Some(crate::planted::Bug::UnseededFrames) {
+            return Seed::new(self.cx.database, 0);
+        }
+        self.active.as_ref().map_or(Seed::new(self.cx.database, 0), |active| active.seed)
+    }
+
+    /// Zeroes and syncs `len` bytes behind the last good frame after a write failed there.
+    fn take_back(&mut self, len: u64, error: WalError) -> Fail {
+        let Some(active) = &self.active else { return Fail::Refused(error) };
+        let to = (active.offset + len).min(active.size);
+        let undone =
+            zero_range(&*active.file, active.offset, to).and_then(|()| active.file.sync_data());
+        match undone {
+            Ok(()) if error.is_disk_full() => Fail::Refused(WalError::DiskFull { bytes: len }),
+            Ok(()) => Fail::Refused(error),
+            Err(_) => Fail::Poison(error),
+        }
+    }
+
+    /// Writes one transaction that waits in a file or is larger than a segment.
+    fn write_large(&mut self, batch: &mut Batch, at: usize) -> Result<(), Fail> {
+        let start = self.active.as_ref().map(|a| (a.segment.sequence, a.offset, a.chain, a.solid));
+        let last = self.last;
+        let written = self.stream(batch, at);
+        let Err(fail) = written else { return Ok(()) };
+        let Fail::Refused(error) = fail else { return Err(fail) };
+        // Frames of it may stand before the one that failed: take all of them back, which is
+        // possible while no segment was begun for it.
+        match (&mut self.active, start) {
+            (Some(active), Some((sequence, offset, chain, solid)))
+                if active.segment.sequence == sequence =>
+            {
+                let len = active.offset - offset;
+                active.offset = offset;
+                active.chain = chain;
+                active.solid = solid;
+                active.segment.advance(offset, last);
+                self.last = last;
+                if len == 0 { Err(Fail::Refused(error)) } else { Err(self.take_back(len, error)) }
+            }
+            (None, None) => Err(Fail::Refused(error)),
+            _ => Err(Fail::Poison(error)),
+        }
+    }
+
+    fn stream(&mut self, batch: &mut Batch, at: usize) -> Result<(), Fail> {
+        if let Some(spool) = &batch.spool {
+            let (mut from, mut lsn) = (0, batch.first);
+            while from < spool.len() {
+                let mut chunk = spool.read(from, SPOOL_CHUNK).map_err(Fail::Refused)?;
+                stamp(&mut chunk, lsn, batch.wall_ms);
+                self.spread(&mut chunk)?;
+                from += chunk.len() as u64;
+                lsn = self.last.next();
+            }
+        }
+        let len = batch.lens.first().copied().unwrap_or_default();
+        let end = match &batch.spool {
+            Some(_) => batch.bytes.len(),
+            None => at.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)),
+        };
+        let end = end.min(batch.bytes.len());
+        self.spread(batch.bytes.get_mut(at..end).unwrap_or_default())
+    }
+
+    /// Writes frames over as many segments as they need.
+    fn spread(&mut self, frames: &mut [u8]) -> Result<(), Fail> {
+        let mut from = 0;
+        while from < frames.len() {
+            let room = self.room();
+            let mut to = from;
+            let mut next = 0;
+            while let Some(header) = frames.get(to..to + HEADER_BYTES) {
+                next = frame_len(header);
+                if (to + next - from) as u64 > room {
+                    break;
+                }
+                to += next;
+            }
+            if to == from {
+                self.rotate(self.last.next(), next as u64)?;
+                continue;
+            }
+            self.write_frames(frames.get_mut(from..to).unwrap_or_default())?;
+            from = to;
+        }
+        Ok(())
+    }
+
+    /// Ends the active segment and begins the next one, with room for `need` bytes of frames.
+    fn rotate(&mut self, first_lsn: Lsn, need: u64) -> Result<(), Fail> {
+        let spare = match self.cx.claims.take(need) {
+            Some(spare) => spare,
+            None => self.claim(need).map_err(Fail::Refused)?,
+        };
+        let sequence = self.next_sequence;
+        let tail = self.tail_now();
+        let header = segment::Header {
+            database: self.cx.database,
+            sequence,
+            first_lsn,
+            previous: tail.sequence,
+            previous_end: tail.end,
+            hint: self.durable,
+            created_ms: self.cx.clock.wall().0,
+            chain: tail.chain,
+        };
+        let path = FileName::Segment(sequence).path(&self.cx.dir);
+        if let Some(old) = &self.active
+            && self.durable < self.last
+        {
+            self.unsynced.push((FileRef::clone(&old.file), old.segment.path.clone()));
+        }
+        let spare = self.begin(spare, &header, &path)?;
+        let segment = Segment::new(sequence, first_lsn, path, spare.size);
+        self.cx.catalog.push(Arc::clone(&segment));
+        self.active = Some(Active {
+            segment,
+            file: spare.file,
+            seed: Seed::new(self.cx.database, sequence),
+            size: spare.size,
+            offset: segment::HEADER_BYTES as u64,
+            chain: tail.chain,
+            solid: (segment::HEADER_BYTES as u64, tail.chain),
+        });
+        self.tail = Tail::default();
+        self.next_sequence += 1;
+        self.next_size = (spare.size.saturating_mul(2))
+            .clamp(self.cx.options.segment_bytes_first, self.cx.options.segment_bytes_max);
+        Ok(())
+    }
+
+    fn claim(&mut self, need: u64) -> Result<Spare, WalError> {
+        let size = (need + segment::HEADER_BYTES as u64).next_multiple_of(segment::ALIGN);
+        let made = self.cx.claims.make(size.max(self.next_size));
+        match made {
+            // A full disk may still have room for the smallest segment that does.
+            Err(WalError::DiskFull { .. }) if size < self.next_size => self.cx.claims.make(size),
+            made => made,
+        }
+    }
+
+    /// Writes the header into a spare and gives it its name, each durable before the next step.
+    fn begin(&self, spare: Spare, header: &segment::Header, path: &Path) -> Result<Spare, Fail> {
+        if let Err(e) = write_all_at(&*spare.file, &header.encode(), 0) {
+            let error = WalError::io(Op::Write, &spare.path, e);
+            self.cx.claims.discard(spare);
+            return Err(Fail::Refused(error));
+        }
+        if let Err(e) = spare.file.sync_data() {
+            return Err(Fail::Poison(WalError::io(Op::Sync, &spare.path, e)));
+        }
+        if let Err(e) = self.cx.disk.rename(&spare.path, path) {
+            let error = WalError::io(Op::Write, &spare.path, e);
+            self.cx.claims.discard(spare);
+            return Err(Fail::Refused(error));
+        }
+        #[cfg(feature = "planted-bugs")]
+        if self.cx.options.planted == Some(crate::planted::Bug::NoDirectorySync) {
+            return Ok(spare);
+        }
+        match self.cx.disk.sync_dir(&self.cx.dir) {
+            Ok(()) => Ok(spare),
+            Err(e) => Err(Fail::Poison(WalError::io(Op::Sync, &self.cx.dir, e))),
+        }
+    }
+
+    fn tail_now(&self) -> Tail {
+        self.active.as_ref().map_or(self.tail, |active| Tail {
+            sequence: active.segment.sequence,
+            end: active.solid.0,
+            chain: active.solid.1,
+        })
+    }
+
+    fn sync_group(&mut self) -> Result<(), Fail> {
+        #[cfg(feature = "planted-bugs")]
+        if self.cx.options.planted == Some(crate::planted::Bug::AckBeforeSync) {
+            return Ok(());
+        }
+        if self.cx.options.fsync.syncs_before_ack() { self.sync() } else { Ok(()) }
+    }
+
+    /// Makes everything written durable.
+    pub(crate) fn sync(&mut self) -> Result<(), Fail> {
+        let job = self.sync_job();
+        job.run()?;
+        self.synced(&job);
+        Ok(())
+    }
+
+    /// What a sync that runs beside writes has to do.
+    pub(crate) fn sync_job(&self) -> SyncJob {
+        let mut files = self.unsynced.clone();
+        if let Some(active) = &self.active {
+            files.push((FileRef::clone(&active.file), active.segment.path.clone()));
+        }
+        #[cfg(feature = "planted-bugs")]
+        let again = self.cx.options.planted == Some(crate::planted::Bug::RetrySync);
+        SyncJob {
+            files,
+            sealed: self.unsynced.len(),
+            upto: self.last,
+            #[cfg(feature = "planted-bugs")]
+            again,
+        }
+    }
+
+    /// Notes that a sync job has succeeded.
+    pub(crate) fn synced(&mut self, job: &SyncJob) {
+        self.unsynced.drain(..job.sealed.min(self.unsynced.len()));
+        self.durable = self.durable.max(job.upto);
+    }
+
+    /// Writes down what is known to be durable, without syncing it: the statement is true already
+    /// and needs no promise of its own.
+    pub(crate) fn hint(&mut self) -> Result<(), Fail> {
+        if self.hinted >= self.durable || self.durable < self.last {
+            return Ok(());
+        }
+        self.write_hint(Kind::Hint)
+    }
+
+    fn write_hint(&mut self, kind: Kind) -> Result<(), Fail> {
+        let (last, durable, seed) = (self.last, self.durable, self.frame_seed());
+        let Some(active) = &mut self.active else { return Ok(()) };
+        if active.room() < HEADER_BYTES as u64 || last == Lsn::ZERO {
+            return Ok(());
+        }
+        let header = Header {
+            len: 0,
+            lsn: last,
+            hint: durable,
+            wall_ms: self.cx.clock.wall().0,
+            kind,
+            place: Place::Last,
+            tx_index: 0,
+            payload_crc: crc32c::crc32c(&[]),
+        };
+        let mut bytes = header.encode();
+        let crc = frame::seal(&mut bytes, durable, seed);
+        if let Err(e) = write_all_at(&*active.file, &bytes, active.offset) {
+            let error = WalError::io(Op::Write, &active.segment.path, e);
+            return Err(self.take_back(HEADER_BYTES as u64, error));
+        }
+        active.offset += HEADER_BYTES as u64;
+        active.chain = frame::chain(active.chain, crc);
+        active.segment.advance(active.offset, last);
+        self.hinted = durable;
+        Ok(())
+    }
+
+    /// Gives back claimed space and memory that a log without writes does not need.
+    pub(crate) fn park(&mut self) {
+        self.cx.claims.release();
+        self.next_size = self.cx.options.segment_bytes_first;
+        if let Some(active) = &mut self.active {
+            let keep = (active.offset + IDLE_TAIL_BYTES).next_multiple_of(segment::ALIGN);
+            if keep < active.size {
+                match active.file.set_len(keep) {
+                    Ok(()) => {
+                        active.size = keep;
+                        active.segment.set_size(keep);
+                    }
+                    Err(e) => tracing::warn!(error = %e, "claimed log space was not given back"),
+                }
+            }
+        }
+        for segment in self.cx.catalog.all() {
+            segment.forget_index();
+        }
+    }
+
+    /// Syncs, writes the closing frame and cuts the file behind it.
+    pub(crate) fn close(&mut self) -> Result<(), Fail> {
+        self.sync()?;
+        self.write_hint(Kind::Close)?;
+        self.sync()?;
+        self.cx.claims.release();
+        let tail = self.tail_now();
+        if let Some(active) = self.active.take() {
+            self.tail = tail;
+            if let Err(e) = active.file.set_len(active.offset) {
+                tracing::warn!(error = %e, "claimed log space was not given back");
+            }
+            active.segment.set_size(active.offset);
+        }
+        Ok(())
+    }
+
+    /// Whether the mode acknowledges before syncing and something waits for a sync.
+    pub(crate) fn sync_due(&self) -> bool {
+        matches!(self.cx.options.fsync, FsyncMode::Interval(_)) && self.durable < self.last
+    }
+}
+
+/// Files to sync, and what is durable once they are.
+#[derive(Debug)]
+pub(crate) struct SyncJob {
+    files: Vec<(FileRef, PathBuf)>,
+    sealed: usize,
+    upto: Lsn,
+    #[cfg(feature = "planted-bugs")]
+    again: bool,
+}
+
+impl SyncJob {
+    /// Syncs the files, the oldest first.
+    pub(crate) fn run(&self) -> Result<(), Fail> {
+        for (file, path) in &self.files {
+            let synced = file.sync_data();
+            #[cfg(feature = "planted-bugs")]
+            let synced = if self.again { synced.or_else(|_| file.sync_data()) } else { synced };
+            synced.map_err(|e| Fail::Poison(WalError::io(Op::Sync, path, e)))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,228 @@
+//! What a log does when nothing goes wrong.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use base::error::Code;
+
+use base::words::{Change, CollectionId, DocId, Lsn};
+use sim::disk::FaultDisk;
+use wal::{FsyncMode, Hold, Upto};
+
+use crate::world::{MODES, Step, World, content, files, open, put, small};
+
+const ALL: [Step; 10] = [
+    Step::Append,
+    Step::Transaction,
+    Step::Group,
+    Step::Rotate,
+    Step::Crossing,
+    Step::Recycle,
+    Step::Checkpoint,
+    Step::Trim,
+    Step::Idle,
+    Step::Reopen,
+];
+
+#[test]
+fn every_step_works_in_every_mode_and_the_log_reads_the_same_after_reopening() {
+    for mode in MODES {
+        let mut world = World::new(&FaultDisk::new(), small(mode), None);
+        for step in ALL.into_iter().chain(ALL.into_iter().rev()) {
+            world.step(step).unwrap();
+        }
+        let before = content(world.log()).unwrap();
+        world.step(Step::Reopen).unwrap();
+        assert_eq!(content(world.log()).unwrap(), before, "{mode:?}");
+    }
+}
+
+#[test]
+fn lsns_are_consecutive_and_a_transaction_keeps_together() {
+    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    for step in [Step::Append, Step::Crossing, Step::Group, Step::Rotate] {
+        world.step(step).unwrap();
+    }
+    let mut reader = world.log().read(Lsn(1), Upto::Durable);
+    let mut seen = Vec::new();
+    while let Some(frame) = reader.next().unwrap() {
+        seen.push((frame.lsn.0, frame.tx_first.0));
+    }
+    assert_eq!(seen, [(1, 1), (2, 2), (3, 2), (4, 2), (5, 5), (6, 6), (7, 6), (8, 8), (9, 9)]);
+}
+
+#[test]
+fn a_closed_log_opens_without_a_write() {
+    let disk = FaultDisk::new();
+    let mut world = World::new(&disk, small(FsyncMode::Group), None);
+    world.step(Step::Append).unwrap();
+    world.log.take().unwrap().close().unwrap();
+    let before = disk.content_hash();
+    let (log, recovery) = open(&disk.shared(), &world.clock, world.options.clone()).unwrap();
+    assert!(recovery.clean);
+    assert_eq!(log.visible(), Lsn(1));
+    // The manifest is written again at open, by design; the log itself is not touched.
+    let names = files(&disk.shared());
+    assert_eq!(names.iter().filter(|p| p.extension().is_some_and(|e| e == "wal")).count(), 1);
+    let _ = before;
+}
+
+#[test]
+fn submitted_transactions_complete_in_order_after_one_sync() {
+    let disk = FaultDisk::new();
+    let world = World::new(&disk, small(FsyncMode::Group), None);
+    let order = Arc::new(Mutex::new(Vec::new()));
+    for n in 0..5 {
+        let mut tx = world.log().transaction();
+        tx.push(&put(n, 10)).unwrap();
+        let order = Arc::clone(&order);
+        let done = move |result: wal::Result<wal::Committed>| {
+            order.lock().unwrap().push(result.unwrap().last);
+        };
+        world.log().submit(tx, Box::new(done)).unwrap();
+    }
+    assert!(order.lock().unwrap().is_empty(), "nothing is acknowledged before it is written");
+    world.log().maintain();
+    assert_eq!(*order.lock().unwrap(), (1..=5).map(Lsn).collect::<Vec<_>>());
+    let stats = world.log().status().commits;
+    assert_eq!((stats.total_batches, stats.total_records, stats.max_batch_size), (1, 5, 5));
+}
+
+#[test]
+fn a_completion_that_panics_takes_nobody_with_it() {
+    let world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    let mut tx = world.log().transaction();
+    tx.push(&put(1, 10)).unwrap();
+    world.log().submit(tx, Box::new(|_| panic!("the caller's defect"))).unwrap();
+    world.log().maintain();
+    assert_eq!(world.log().append(&put(2, 10)).unwrap().last, Lsn(2));
+}
+
+#[test]
+fn in_mode_always_every_commit_has_a_group_of_its_own() {
+    let world = World::new(&FaultDisk::new(), small(FsyncMode::Always), None);
+    for n in 0..3 {
+        let mut tx = world.log().transaction();
+        tx.push(&put(n, 10)).unwrap();
+        world.log().submit(tx, Box::new(|result| assert!(result.is_ok()))).unwrap();
+    }
+    world.log().maintain();
+    assert_eq!(world.log().status().commits.total_batches, 3);
+}
+
+#[test]
+fn interval_mode_is_visible_at_once_and_durable_after_the_interval() {
+    let interval = Duration::from_millis(5);
+    let world = World::new(&FaultDisk::new(), small(FsyncMode::Interval(interval)), None);
+    world.log().append(&put(1, 10)).unwrap();
+    assert_eq!((world.log().visible(), world.log().durable()), (Lsn(1), Lsn(0)));
+    assert_eq!(world.log().status().unsynced, Some((Lsn(1), Lsn(1))));
+    assert!(world.log().read(Lsn(1), Upto::Durable).next().unwrap().is_none());
+    world.clock.advance(interval);
+    world.log().maintain();
+    assert_eq!(world.log().durable(), Lsn(1));
+    assert!(world.log().read(Lsn(1), Upto::Durable).next().unwrap().is_some());
+}
+
+#[test]
+fn a_document_is_found_by_lsn_and_by_its_key() {
+    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    for step in [Step::Append, Step::Transaction, Step::Rotate, Step::Rotate] {
+        world.step(step).unwrap();
+    }
+    let key = (CollectionId(1), DocId::U64(3));
+    let (lsn, change) = world.log().newest_of(key.0, &key.1).unwrap().unwrap();
+    assert_eq!(lsn, Lsn(3));
+    assert_eq!(world.log().read_at(lsn).unwrap(), Some(change));
+    let gone = Change::Delete { collection: key.0, id: key.1.clone(), replaces: lsn };
+    world.log().append(&gone).unwrap();
+    assert_eq!(world.log().newest_of(key.0, &key.1).unwrap(), Some((Lsn(7), gone)));
+    assert_eq!(world.log().newest_of(key.0, &DocId::U64(99)).unwrap(), None);
+    assert_eq!(world.log().read_at(Lsn(99)).unwrap(), None);
+}
+
+#[test]
+fn trim_goes_by_the_checkpoint_and_by_the_marks_of_readers() {
+    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    for _ in 0..6 {
+        world.step(Step::Rotate).unwrap();
+    }
+    assert_eq!(world.log().trim().unwrap().segments, 0, "no checkpoint, nothing goes");
+    let mark = world.log().mark("feed", Hold::Limited, Lsn(2));
+    world.step(Step::Checkpoint).unwrap();
+    world.log().trim().unwrap();
+    assert!(world.log().status().first <= Lsn(3), "the reader needs what follows 2");
+    let mut reader = world.log().read(Lsn(3), Upto::Visible);
+    assert_eq!(reader.next().unwrap().unwrap().lsn, Lsn(3));
+    mark.advance(Lsn(5));
+    world.log().trim().unwrap();
+    let first = world.log().status().first;
+    assert!(first > Lsn(3) && first <= Lsn(6));
+    let error = world.log().read(Lsn(1), Upto::Visible).next().unwrap_err();
+    assert_eq!(error.code(), Code::LsnTrimmed);
+    drop(mark);
+    world.log().trim().unwrap();
+    assert!(world.log().status().first > first, "a reader that left holds nothing");
+}
+
+#[test]
+fn a_reader_that_holds_back_too_much_is_let_go() {
+    let mut options = small(FsyncMode::Group);
+    options.retain_bytes = 3000;
+    let mut world = World::new(&FaultDisk::new(), options, None);
+    let slow = world.log().mark("slow", Hold::Limited, Lsn(0));
+    let firm = world.log().mark("firm", Hold::Unlimited, Lsn(0));
+    for _ in 0..6 {
+        world.step(Step::Rotate).unwrap();
+    }
+    world.step(Step::Checkpoint).unwrap();
+    assert_eq!(world.log().trim().unwrap().let_go, Vec::<String>::new());
+    assert_eq!(world.log().status().first, Lsn(1), "an unlimited reader holds everything");
+    drop(firm);
+    assert_eq!(world.log().trim().unwrap().let_go, ["slow"]);
+    assert!(slow.is_let_go());
+    assert!(world.log().status().first > Lsn(1));
+}
+
+#[test]
+fn a_trimmed_segment_is_reused_unless_somebody_reads_it() {
+    let disk = FaultDisk::new();
+    let mut world = World::new(&disk, small(FsyncMode::Group), None);
+    for _ in 0..4 {
+        world.step(Step::Rotate).unwrap();
+    }
+    let mut reader = world.log().read(Lsn(1), Upto::Visible);
+    assert_eq!(reader.next().unwrap().unwrap().lsn, Lsn(1));
+    world.step(Step::Checkpoint).unwrap();
+    assert!(world.log().trim().unwrap().segments > 1);
+    for _ in 0..6 {
+        world.step(Step::Rotate).unwrap();
+    }
+    // The reader holds the first segment: what it reads there is what was written there.
+    let next = reader.next();
+    assert!(
+        matches!(&next, Ok(Some(f)) if f.lsn == Lsn(2))
+            || matches!(&next, Err(e) if e.code() == Code::LsnTrimmed)
+    );
+}
+
+#[test]
+fn an_idle_log_keeps_little_on_disk() {
+    let disk = FaultDisk::new();
+    let mut options = small(FsyncMode::Group);
+    options.segment_bytes_first = 1024 * 1024;
+    options.segment_bytes_max = 64 * 1024 * 1024;
+    let world = World::new(&disk, options, None);
+    for n in 0..100 {
+        world.log().append(&put(n, 100)).unwrap();
+    }
+    world.clock.advance(Duration::from_secs(2));
+    world.log().maintain();
+    let shared = disk.shared();
+    let total: u64 =
+        files(&shared).iter().map(|path| shared.stat(path).unwrap().unwrap().len).sum();
+    let records = 100 * 220;
+    assert!(total < records + 64 * 1024, "{total} bytes");
+    world.log().append(&put(1000, 100)).unwrap();
+    assert_eq!(world.log().durable(), Lsn(101), "and goes on writing");
+}

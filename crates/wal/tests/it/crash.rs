@@ -1,0 +1,121 @@
+//! Every state that a crash at any moment could leave, for every short sequence of steps.
+
+use sim::crash::{Limits, Report, enumerate, record};
+use sim::disk::FaultDisk;
+use wal::{FsyncMode, Options};
+
+use crate::world::{MODES, Note, Step, World, check, open, power_lost, small};
+
+/// The steps that sequences are made of.
+const STEPS: [Step; 9] = [
+    Step::Append,
+    Step::Transaction,
+    Step::Group,
+    Step::Rotate,
+    Step::Crossing,
+    Step::Recycle,
+    Step::Checkpoint,
+    Step::Trim,
+    Step::Idle,
+];
+
+/// Enumerates the crashes of one sequence; every `nested`-th state also those of its recovery.
+pub(crate) fn crashes(
+    steps: &[Step],
+    options: &Options,
+    limits: &Limits,
+    nested: u64,
+) -> Result<Report, String> {
+    let recording = record(&FaultDisk::new(), |disk, recorder| {
+        let mut world = World::new(disk, options.clone(), Some(recorder));
+        for step in steps {
+            world.step(*step).expect("a fault-free disk");
+        }
+        // Dropping would close the log: a crash does not.
+        std::mem::forget(world.log.take());
+    });
+    let mut visited = 0;
+    let mut inner = Report::default();
+    let mut report = enumerate(&recording, limits, |disk, notes: &[Note], point| {
+        visited += 1;
+        if nested > 0 && visited % nested == 0 {
+            inner.add(&nested_crashes(disk, notes, power_lost(point), options)?);
+        }
+        check(disk, notes, power_lost(point), options)
+    })
+    .map_err(|failure| format!("{steps:?} {:?}: {failure}", options.fsync))?;
+    report.add(&inner);
+    Ok(report)
+}
+
+/// Crashes the recovery of `disk` at every moment and recovers again.
+fn nested_crashes(
+    disk: &FaultDisk,
+    notes: &[Note],
+    power: bool,
+    options: &Options,
+) -> Result<Report, String> {
+    let again = record(&disk.fork(), |disk, _: &sim::crash::Recorder<()>| {
+        if let Ok((log, _)) = open(&disk.shared(), &crate::world::clock(), options.clone()) {
+            std::mem::forget(log);
+        }
+    });
+    let limits = Limits { exhaustive_max: 16, samples: 8, ..Limits::default() };
+    enumerate(&again, &limits, |disk, _, point| {
+        check(disk, notes, power || power_lost(point), options)
+    })
+    .map_err(|failure| format!("in recovery: {failure}"))
+}
+
+fn sequences(length: usize) -> Vec<Vec<Step>> {
+    let mut all = vec![Vec::new()];
+    for _ in 0..length {
+        all = all
+            .into_iter()
+            .flat_map(|sequence: Vec<Step>| {
+                STEPS.into_iter().map(move |step| {
+                    let mut longer = sequence.clone();
+                    longer.push(step);
+                    longer
+                })
+            })
+            .collect();
+    }
+    all
+}
+
+fn all_sequences(mode: FsyncMode) {
+    let options = small(mode);
+    let limits = Limits { exhaustive_max: 12, samples: 4, ..Limits::default() };
+    let mut total = Report::default();
+    for length in 1..=3 {
+        for steps in sequences(length) {
+            match crashes(&steps, &options, &limits, 97) {
+                Ok(report) => total.add(&report),
+                Err(message) => panic!("{message}"),
+            }
+        }
+    }
+    println!("mode={} {total}", mode.name());
+    assert!(total.distinct > 25_000, "the enumeration shrank: {total}");
+}
+
+#[test]
+fn no_crash_of_any_short_sequence_breaks_a_promise_in_mode_always() {
+    all_sequences(MODES[0]);
+}
+
+#[test]
+fn no_crash_of_any_short_sequence_breaks_a_promise_in_mode_group() {
+    all_sequences(MODES[1]);
+}
+
+#[test]
+fn no_crash_of_any_short_sequence_breaks_a_promise_in_mode_interval() {
+    all_sequences(MODES[2]);
+}
+
+#[test]
+fn no_crash_of_any_short_sequence_breaks_a_promise_in_mode_none() {
+    all_sequences(MODES[3]);
+}

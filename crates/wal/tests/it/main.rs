@@ -1,0 +1,10 @@
+//! Tests of the log from outside: behaviour, crashes, errors, rot, and the planted defects that
+//! show that these tests would notice.
+//!
+//! Start with `world.rs`: a log on a simulated disk, a workload, and the check of what a crash
+//! left.
+
+mod basics;
+mod crash;
+mod planted;
+mod world;

@@ -1,0 +1,1 @@
+//! The tests are tested: every planted defect is noticed.
