@@ -11,6 +11,7 @@ pub mod io;
 pub mod limits;
 pub mod retry;
 pub mod rng;
+pub mod shutdown;
 pub mod slots;
 pub mod words;
 pub mod workers;
