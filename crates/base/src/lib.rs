@@ -9,6 +9,7 @@ pub mod document;
 pub mod error;
 pub mod io;
 pub mod limits;
+pub mod memory;
 pub mod retry;
 pub mod rng;
 pub mod shutdown;
