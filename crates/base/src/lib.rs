@@ -10,6 +10,7 @@ pub mod error;
 pub mod io;
 pub mod limits;
 pub mod memory;
+pub mod metrics;
 pub mod retry;
 pub mod rng;
 pub mod shutdown;
