@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use base::error::{Category, Code};
+use base::error::{Category, Code, Coded};
 use base::words::Lsn;
 
 /// An I/O operation, as errors name it.
@@ -131,7 +131,16 @@ impl WalError {
         match self {
             Self::DiskFull { .. } => true,
             Self::Io { source, .. } => is_full(source),
-            _ => false,
+            Self::DurabilityUnknown { .. }
+            | Self::Poisoned { .. }
+            | Self::Corrupt(_)
+            | Self::Manifest(_)
+            | Self::Trimmed { .. }
+            | Self::QueueFull { .. }
+            | Self::TooLarge { .. }
+            | Self::Closed
+            | Self::Locked(_)
+            | Self::Setting { .. } => false,
         }
     }
 
@@ -156,11 +165,28 @@ impl WalError {
             Self::Setting { .. } => Code::Unsupported,
         }
     }
+}
 
-    /// The category of [`WalError::code`].
-    #[must_use]
-    pub fn category(&self) -> Category {
-        self.code().category()
+impl Coded for WalError {
+    fn code(&self) -> Code {
+        Self::code(self)
+    }
+
+    fn category(&self) -> Category {
+        match self {
+            Self::Io { source, .. } => Category::of_io(source),
+            Self::DiskFull { .. }
+            | Self::DurabilityUnknown { .. }
+            | Self::Poisoned { .. }
+            | Self::Corrupt(_)
+            | Self::Manifest(_)
+            | Self::Trimmed { .. }
+            | Self::QueueFull { .. }
+            | Self::TooLarge { .. }
+            | Self::Closed
+            | Self::Locked(_)
+            | Self::Setting { .. } => self.code().category(),
+        }
     }
 }
 

@@ -25,6 +25,8 @@
 
 use base::words::{DatabaseId, Lsn};
 
+use crate::options::Options;
+
 /// Length of a frame header, bytes.
 pub const HEADER_BYTES: usize = 40;
 /// Frames start at multiples of this.
@@ -123,6 +125,11 @@ impl Seed {
     pub fn new(database: DatabaseId, sequence: u64) -> Self {
         let uuid = crc32c::crc32c(database.as_bytes());
         Self(crc32c::crc32c_append(uuid, &sequence.to_le_bytes()))
+    }
+
+    /// The seed of a segment of a log with these options.
+    pub(crate) fn of(options: &Options, database: DatabaseId, sequence: u64) -> Self {
+        if planted!(options, UnseededFrames) { Self(0) } else { Self::new(database, sequence) }
     }
 }
 

@@ -46,6 +46,20 @@
 //! # }
 //! ```
 
+/// Whether a run uses this planted defect: never, in a build without them.
+macro_rules! planted {
+    ($options:expr, $bug:ident) => {{
+        #[cfg(feature = "planted-bugs")]
+        let on = $options.planted == Some(crate::planted::Bug::$bug);
+        #[cfg(not(feature = "planted-bugs"))]
+        let on = {
+            let _ = &$options;
+            false
+        };
+        on
+    }};
+}
+
 mod anchor;
 mod catalog;
 mod claims;

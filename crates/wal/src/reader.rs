@@ -108,6 +108,7 @@ impl Reader {
     /// # Errors
     /// `LsnTrimmed` when the position is no longer in the log, `WalCorrupt` when its bytes are
     /// damaged, the disk's.
+    #[expect(clippy::should_implement_trait, reason = "a frame borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>> {
         let limit = self.limit();
         if self.next > limit {
@@ -158,13 +159,8 @@ impl Reader {
                 });
             }
         };
-        let seed = Seed::new(self.shared.cx.database, segment.sequence);
-        #[cfg(feature = "planted-bugs")]
-        let seed = if self.shared.cx.options.planted == Some(crate::planted::Bug::UnseededFrames) {
-            Seed::new(self.shared.cx.database, 0)
-        } else {
-            seed
-        };
+        let cx = &self.shared.cx;
+        let seed = Seed::of(&cx.options, cx.database, segment.sequence);
         let scanner = Scanner::new(file, seed, segment.near(self.next), segment.end());
         self.place = Some(Reading { segment, scanner });
         Ok(())

@@ -29,7 +29,7 @@ use crate::shared::Shared;
 use crate::survey::{Piece, Survey, survey};
 use crate::sync::Arc;
 use crate::sync::atomic::Ordering;
-use crate::walk::{Position, Walk, locate, planted, walk};
+use crate::walk::{Position, Walk, locate, walk};
 use crate::writer::{Context, IDLE_TAIL_BYTES, Tail, Writer};
 
 /// Bytes of frames copied at once.
@@ -64,9 +64,12 @@ pub(crate) fn open(
 ) -> Result<(Arc<Shared>, Recovery)> {
     options.validate()?;
     let lock_path = dir.join(LOCK_NAME);
-    let held = env.disk.lock(&lock_path).map_err(|e| match e.kind() {
-        std::io::ErrorKind::WouldBlock => WalError::Locked(lock_path.clone()),
-        _ => WalError::io(Op::Open, &lock_path, e),
+    let held = env.disk.lock(&lock_path).map_err(|e| {
+        if e.kind() == std::io::ErrorKind::WouldBlock {
+            WalError::Locked(lock_path.clone())
+        } else {
+            WalError::io(Op::Open, &lock_path, e)
+        }
     })?;
     let state = anchor.load()?;
     let found = survey(&env.disk, dir, &state)?;
@@ -158,7 +161,7 @@ fn settle(
     if planted!(cx.options, ContinueInPlace) {
         return in_place(cx, found, walked, state, recovery);
     }
-    let split = split(pieces, walked)?;
+    let split = split(&cx, pieces, walked)?;
     let fresh = begin_fresh(&cx, pieces, walked, &split, found.max_sequence + 1)?;
     recovery.frames_rewritten = fresh.frames;
     state.newest_segment = fresh.segment.sequence;
@@ -196,7 +199,7 @@ struct Split {
     at: Position,
 }
 
-fn split(pieces: &[Piece], walked: &Walk) -> Result<Split> {
+fn split(cx: &Context, pieces: &[Piece], walked: &Walk) -> Result<Split> {
     let lost = || {
         let sequence = pieces.last().map_or(0, |piece| piece.header.sequence);
         WalError::Corrupt(Box::new(Damage {
@@ -215,7 +218,7 @@ fn split(pieces: &[Piece], walked: &Walk) -> Result<Split> {
             Position { piece: 0, offset: piece.header.previous_end, chain: piece.header.chain };
         return Ok(Split { previous: piece.header.previous, at });
     }
-    let at = locate(pieces, walked.durable)?.ok_or_else(lost)?;
+    let at = locate(pieces, &cx.options, walked.durable)?.ok_or_else(lost)?;
     let previous = pieces.get(at.piece).ok_or_else(lost)?.header.sequence;
     Ok(Split { previous, at })
 }
@@ -268,7 +271,7 @@ fn begin_fresh(
     split: &Split,
     sequence: u64,
 ) -> Result<Fresh> {
-    let bytes = suffix(pieces, walked, |_, frame, _| Ok(frame.len() as u64))?;
+    let bytes = suffix(cx, pieces, walked, |_, frame, _| Ok(frame.len() as u64))?;
     let total: u64 = bytes.iter().sum();
     let tail = IDLE_TAIL_BYTES.min(cx.options.segment_bytes_first);
     let size = (segment::HEADER_BYTES as u64 + total + tail)
@@ -311,16 +314,12 @@ fn fill_fresh(
         created_ms: cx.clock.wall().0,
         chain: split.at.chain,
     };
-    let seed = if planted!(cx.options, UnseededFrames) {
-        Seed::new(cx.database, 0)
-    } else {
-        Seed::new(cx.database, sequence)
-    };
+    let seed = Seed::of(&cx.options, cx.database, sequence);
     write_all_at(&*spare.file, &header.encode(), 0).map_err(fail)?;
     let mut at = segment::HEADER_BYTES as u64;
     let mut chain = split.at.chain;
     let mut buffer: Vec<u8> = Vec::new();
-    suffix(pieces, walked, |header, payload_frame, _| {
+    suffix(cx, pieces, walked, |header, payload_frame, _| {
         let start = buffer.len();
         buffer.extend_from_slice(payload_frame);
         let bytes = buffer.get_mut(start..start + HEADER_BYTES).unwrap_or_default();
@@ -340,6 +339,7 @@ fn fill_fresh(
 
 /// Visits the encoded frames behind the last durable one, up to the last good one.
 fn suffix<T>(
+    cx: &Context,
     pieces: &[Piece],
     walked: &Walk,
     mut visit: impl FnMut(&frame::Header, &[u8], u64) -> Result<T>,
@@ -353,7 +353,7 @@ fn suffix<T>(
         }
         let end = pieces.get(index + 1).map_or(piece.len, |next| next.header.previous_end);
         let begin = segment::HEADER_BYTES as u64;
-        let mut scanner = Scanner::new(piece.file.clone(), piece.seed(), begin, end);
+        let mut scanner = Scanner::new(piece.file.clone(), piece.seed(&cx.options), begin, end);
         loop {
             let step = scanner.step().map_err(|e| WalError::io(Op::Read, &piece.path, e))?;
             let Step::Frame { header, offset, .. } = step else { break };

@@ -61,7 +61,6 @@ pub(crate) struct Shared {
 }
 
 impl Shared {
-    #[expect(clippy::too_many_arguments, reason = "called once, by recovery")]
     pub(crate) fn new(
         cx: Context,
         anchor: Arc<dyn Anchor>,

@@ -14,6 +14,7 @@ use base::words::{DatabaseId, Lsn};
 use crate::anchor::LogState;
 use crate::error::{Damage, Op, Result, WalError};
 use crate::frame::Seed;
+use crate::options::Options;
 use crate::segment::{self, FileName, Header, HeaderError};
 
 /// One segment of the log.
@@ -26,8 +27,8 @@ pub(crate) struct Piece {
 }
 
 impl Piece {
-    pub(crate) fn seed(&self) -> Seed {
-        Seed::new(self.header.database, self.header.sequence)
+    pub(crate) fn seed(&self, options: &Options) -> Seed {
+        Seed::of(options, self.header.database, self.header.sequence)
     }
 }
 

@@ -119,8 +119,7 @@ impl Shared {
     }
 
     fn lowest_mark(&self, replay: Lsn, segments: &[Arc<Segment>]) -> (Lsn, Vec<String>) {
-        #[cfg(feature = "planted-bugs")]
-        if self.cx.options.planted == Some(crate::planted::Bug::EarlyTrim) {
+        if planted!(self.cx.options, EarlyTrim) {
             return (self.visible(), Vec::new());
         }
         let mut marks = lock(&self.marks);

@@ -82,7 +82,7 @@ pub(crate) fn walk(
     // A transaction may have begun in a segment before: it is read from its first frame.
     let mut inside = 0;
     while let Some(piece) = start.checked_sub(1).and_then(|i| pieces.get(i)) {
-        inside = first_tx_index(piece)?;
+        inside = first_tx_index(piece, options)?;
         if inside == 0 || start == 1 {
             break;
         }
@@ -115,9 +115,9 @@ pub(crate) fn walk(
 }
 
 /// Position in its transaction of a segment's first frame; 0 when it has none.
-fn first_tx_index(piece: &Piece) -> Result<u32> {
+fn first_tx_index(piece: &Piece, options: &Options) -> Result<u32> {
     let mut scanner =
-        Scanner::new(piece.file.clone(), piece.seed(), HEADER_BYTES as u64, piece.len);
+        Scanner::new(piece.file.clone(), piece.seed(options), HEADER_BYTES as u64, piece.len);
     let step = scanner.step().map_err(|e| WalError::io(Op::Read, &piece.path, e))?;
     Ok(match step {
         Step::Frame { header, .. } => header.tx_index,
@@ -130,27 +130,9 @@ fn corrupt(segment: u64, offset: u64, from: Lsn, to: Lsn, what: &'static str) ->
     WalError::Corrupt(Box::new(damage))
 }
 
-/// Whether a run uses this planted defect.
-macro_rules! planted {
-    ($options:expr, $bug:ident) => {{
-        #[cfg(feature = "planted-bugs")]
-        let on = $options.planted == Some(crate::planted::Bug::$bug);
-        #[cfg(not(feature = "planted-bugs"))]
-        let on = {
-            let _ = &$options;
-            false
-        };
-        on
-    }};
-}
-pub(crate) use planted;
-
 impl Walker<'_> {
     fn seed(&self, piece: &Piece) -> Seed {
-        if planted!(self.options, UnseededFrames) {
-            return Seed::new(piece.header.database, 0);
-        }
-        piece.seed()
+        piece.seed(self.options)
     }
 
     /// Reads until the end of the log or the first thing that does not belong there.
@@ -349,12 +331,13 @@ impl Walker<'_> {
 
 /// Where the frame with LSN `lsn` ends: at the start of the segment that begins behind it, or
 /// found by reading its segment again. `None` when no segment holds it.
-pub(crate) fn locate(pieces: &[Piece], lsn: Lsn) -> Result<Option<Position>> {
+pub(crate) fn locate(pieces: &[Piece], options: &Options, lsn: Lsn) -> Result<Option<Position>> {
     let holding = pieces.partition_point(|piece| piece.header.first_lsn <= lsn);
     let Some(index) = holding.checked_sub(1) else { return Ok(None) };
     let Some(piece) = pieces.get(index) else { return Ok(None) };
     let end = pieces.get(index + 1).map_or(piece.len, |next| next.header.previous_end);
-    let mut scanner = Scanner::new(piece.file.clone(), piece.seed(), HEADER_BYTES as u64, end);
+    let mut scanner =
+        Scanner::new(piece.file.clone(), piece.seed(options), HEADER_BYTES as u64, end);
     let mut chain = piece.header.chain;
     loop {
         let step = scanner.step().map_err(|e| WalError::io(Op::Read, &piece.path, e))?;

@@ -125,7 +125,7 @@ impl Writer {
 
     /// Goes on in the segment that recovery has just written, `offset` bytes into it.
     pub(crate) fn resume(&mut self, segment: Arc<Segment>, file: FileRef, offset: u64, chain: u32) {
-        let seed = Seed::new(self.cx.database, segment.sequence);
+        let seed = Seed::of(&self.cx.options, self.cx.database, segment.sequence);
         let size = segment.size();
         let solid = (offset, chain);
         self.active = Some(Active { segment, file, seed, size, offset, chain, solid });
@@ -201,10 +201,10 @@ impl Writer {
             return Ok(());
         }
         let hint = self.durable;
-        let seed = self.frame_seed();
         let Some(active) = &mut self.active else {
             return Err(Fail::Refused(WalError::Closed));
         };
+        let seed = active.seed;
         debug_assert!(frames.len() as u64 <= active.room(), "frames were measured before");
         let mut chain = active.chain;
         let mut at = 0;
@@ -228,14 +228,6 @@ impl Writer {
         self.last = last;
         active.segment.advance(active.offset, last);
         Ok(())
-    }
-
-    fn frame_seed(&self) -> Seed {
-        #[cfg(feature = "planted-bugs")]
-        if self.cx.options.planted == Some(crate::planted::Bug::UnseededFrames) {
-            return Seed::new(self.cx.database, 0);
-        }
-        self.active.as_ref().map_or(Seed::new(self.cx.database, 0), |active| active.seed)
     }
 
     /// Zeroes and syncs `len` bytes behind the last good frame after a write failed there.
@@ -351,7 +343,7 @@ impl Writer {
         self.active = Some(Active {
             segment,
             file: spare.file,
-            seed: Seed::new(self.cx.database, sequence),
+            seed: Seed::of(&self.cx.options, self.cx.database, sequence),
             size: spare.size,
             offset: segment::HEADER_BYTES as u64,
             chain: tail.chain,
@@ -389,8 +381,7 @@ impl Writer {
             self.cx.claims.discard(spare);
             return Err(Fail::Refused(error));
         }
-        #[cfg(feature = "planted-bugs")]
-        if self.cx.options.planted == Some(crate::planted::Bug::NoDirectorySync) {
+        if planted!(self.cx.options, NoDirectorySync) {
             return Ok(spare);
         }
         match self.cx.disk.sync_dir(&self.cx.dir) {
@@ -408,8 +399,7 @@ impl Writer {
     }
 
     fn sync_group(&mut self) -> Result<(), Fail> {
-        #[cfg(feature = "planted-bugs")]
-        if self.cx.options.planted == Some(crate::planted::Bug::AckBeforeSync) {
+        if planted!(self.cx.options, AckBeforeSync) {
             return Ok(());
         }
         if self.cx.options.fsync.syncs_before_ack() { self.sync() } else { Ok(()) }
@@ -429,15 +419,8 @@ impl Writer {
         if let Some(active) = &self.active {
             files.push((FileRef::clone(&active.file), active.segment.path.clone()));
         }
-        #[cfg(feature = "planted-bugs")]
-        let again = self.cx.options.planted == Some(crate::planted::Bug::RetrySync);
-        SyncJob {
-            files,
-            sealed: self.unsynced.len(),
-            upto: self.last,
-            #[cfg(feature = "planted-bugs")]
-            again,
-        }
+        let again = planted!(self.cx.options, RetrySync);
+        SyncJob { files, sealed: self.unsynced.len(), upto: self.last, again }
     }
 
     /// Notes that a sync job has succeeded.
@@ -456,8 +439,9 @@ impl Writer {
     }
 
     fn write_hint(&mut self, kind: Kind) -> Result<(), Fail> {
-        let (last, durable, seed) = (self.last, self.durable, self.frame_seed());
+        let (last, durable) = (self.last, self.durable);
         let Some(active) = &mut self.active else { return Ok(()) };
+        let seed = active.seed;
         if active.room() < HEADER_BYTES as u64 || last == Lsn::ZERO {
             return Ok(());
         }
@@ -534,7 +518,7 @@ pub(crate) struct SyncJob {
     files: Vec<(FileRef, PathBuf)>,
     sealed: usize,
     upto: Lsn,
-    #[cfg(feature = "planted-bugs")]
+    /// A planted defect: a failed sync is tried again and believed.
     again: bool,
 }
 
@@ -543,7 +527,6 @@ impl SyncJob {
     pub(crate) fn run(&self) -> Result<(), Fail> {
         for (file, path) in &self.files {
             let synced = file.sync_data();
-            #[cfg(feature = "planted-bugs")]
             let synced = if self.again { synced.or_else(|_| file.sync_data()) } else { synced };
             synced.map_err(|e| Fail::Poison(WalError::io(Op::Sync, path, e)))?;
         }
