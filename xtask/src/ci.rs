@@ -133,15 +133,10 @@ fn shuttle(tests: &[(&str, &str)]) -> Result<Outcome> {
 
 /// Checks the product for the other architecture. Benches are left out: their peers are C++.
 fn other_target(packages: &[Package]) -> Result<Outcome> {
-    let mut note = "";
     if !has_std(OTHER_TARGET)? {
-        let add = ["30", "rustup", "target", "add", OTHER_TARGET];
-        if !Process::new("timeout").args(add).succeeds_quietly() || !has_std(OTHER_TARGET)? {
-            return Ok(Outcome::Skipped(format!(
-                "the standard library of {OTHER_TARGET} is neither installed nor to be had from here"
-            )));
-        }
-        note = "its standard library was added to the toolchain by this run";
+        return Ok(Outcome::Skipped(format!(
+            "its standard library is not installed: `rustup target add {OTHER_TARGET}`"
+        )));
     }
     let mut process =
         Process::cargo().args(["check", "--workspace", "--locked", "--profile", "ci"]);
@@ -151,7 +146,7 @@ fn other_target(packages: &[Package]) -> Result<Outcome> {
         }
     }
     process.args(["--target", OTHER_TARGET]).run()?;
-    Ok(Outcome::Passed(note.to_owned()))
+    Ok(Outcome::passed())
 }
 
 fn has_std(target: &str) -> Result<bool> {

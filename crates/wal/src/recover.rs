@@ -17,9 +17,9 @@ use base::words::Lsn;
 
 use crate::anchor::{Anchor, LogState};
 use crate::catalog::{Catalog, Segment};
-use crate::claims::{Claims, Spare};
+use crate::claims::{Claims, Reserve, Spare};
 use crate::error::{Damage, Op, Result, WalError};
-use crate::frame::{self, HEADER_BYTES, Kind, Seed};
+use crate::frame::{self, HEADER_BYTES, Seed};
 use crate::log::Environment;
 use crate::options::Options;
 use crate::reader::Frame;
@@ -87,7 +87,7 @@ pub(crate) fn open(
         empty(cx, &found, state)?
     } else {
         let walked = walk(&found, &state, &cx.options, replay)?;
-        settle(cx, &*anchor, &found, &walked, state)?
+        settle(cx, &*anchor, &found, &walked, state, env.reserve.as_deref())?
     };
     let Opened { cx, writer, state, wall_ms, recovery } = opened;
     for (sequence, path) in &found.quarantined {
@@ -142,6 +142,7 @@ fn settle(
     found: &Survey,
     walked: &Walk,
     mut state: LogState,
+    reserve: Option<&Reserve>,
 ) -> Result<Opened> {
     let pieces = &found.pieces;
     let mut recovery = Recovery {
@@ -161,8 +162,10 @@ fn settle(
     if planted!(cx.options, ContinueInPlace) {
         return in_place(cx, found, walked, state, recovery);
     }
+    // None of them is part of the log, and a full disk may need the room.
+    remove(&cx, found.leftovers.iter().map(std::path::PathBuf::as_path));
     let split = split(&cx, pieces, walked)?;
-    let fresh = begin_fresh(&cx, pieces, walked, &split, found.max_sequence + 1)?;
+    let fresh = begin_fresh(&cx, pieces, walked, &split, found.max_sequence + 1, reserve)?;
     recovery.frames_rewritten = fresh.frames;
     state.newest_segment = fresh.segment.sequence;
     state.durable_lsn = walked.last;
@@ -176,7 +179,7 @@ fn settle(
     let (keep, drop) = pieces.split_at(kept);
     let tail = publish(&cx, keep, split.at, walked.durable);
     let dead = drop.iter().map(|piece| piece.path.as_path());
-    remove(&cx, found.leftovers.iter().map(std::path::PathBuf::as_path).chain(dead));
+    remove(&cx, dead);
     shorten(keep.last(), split.at.offset);
     cx.catalog.push(Arc::clone(&fresh.segment));
     let next = fresh.segment.sequence + 1;
@@ -270,14 +273,18 @@ fn begin_fresh(
     walked: &Walk,
     split: &Split,
     sequence: u64,
+    reserve: Option<&Reserve>,
 ) -> Result<Fresh> {
-    let bytes = suffix(cx, pieces, walked, |_, frame, _| Ok(frame.len() as u64))?;
-    let total: u64 = bytes.iter().sum();
+    let (mut frames, mut total) = (0, 0);
+    suffix(cx, pieces, walked, |_, frame| {
+        (frames, total) = (frames + 1, total + frame.len() as u64);
+        Ok(())
+    })?;
     let tail = IDLE_TAIL_BYTES.min(cx.options.segment_bytes_first);
     let size = (segment::HEADER_BYTES as u64 + total + tail)
         .next_multiple_of(segment::ALIGN)
         .max(segment::BYTES_MIN);
-    let spare = cx.claims.make(size)?;
+    let spare = fresh_space(cx, reserve, size)?;
     let written = fill_fresh(cx, pieces, walked, split, sequence, &spare);
     let (end, chain) = match written {
         Ok(done) => done,
@@ -292,7 +299,21 @@ fn begin_fresh(
     cx.disk.sync_dir(&cx.dir).map_err(|e| WalError::io(Op::Sync, &cx.dir, e))?;
     let segment = Segment::new(sequence, first_lsn, path, size);
     segment.advance(end, walked.last);
-    Ok(Fresh { segment, file: spare.file, end, chain, frames: bytes.len() as u64 })
+    Ok(Fresh { segment, file: spare.file, end, chain, frames })
+}
+
+/// A file for the fresh segment: a full disk must not keep a database from being opened, because
+/// only an open one can be emptied.
+fn fresh_space(cx: &Context, reserve: Option<&Reserve>, size: u64) -> Result<Spare> {
+    let made = cx.claims.make(size);
+    let (Err(WalError::DiskFull { .. }), Some(reserve)) = (&made, reserve) else { return made };
+    if cx.claims.take_reserve(reserve)?.is_none() {
+        return made;
+    }
+    match cx.claims.take(size - segment::HEADER_BYTES as u64) {
+        Some(spare) => Ok(spare),
+        None => made,
+    }
 }
 
 fn fill_fresh(
@@ -319,7 +340,7 @@ fn fill_fresh(
     let mut at = segment::HEADER_BYTES as u64;
     let mut chain = split.at.chain;
     let mut buffer: Vec<u8> = Vec::new();
-    suffix(cx, pieces, walked, |header, payload_frame, _| {
+    suffix(cx, pieces, walked, |header, payload_frame| {
         let start = buffer.len();
         buffer.extend_from_slice(payload_frame);
         let bytes = buffer.get_mut(start..start + HEADER_BYTES).unwrap_or_default();
@@ -337,16 +358,16 @@ fn fill_fresh(
     Ok((at, chain))
 }
 
-/// Visits the encoded frames behind the last durable one, up to the last good one.
-fn suffix<T>(
+/// Visits the frames behind the last durable one, up to the last good one, encoded.
+fn suffix(
     cx: &Context,
     pieces: &[Piece],
     walked: &Walk,
-    mut visit: impl FnMut(&frame::Header, &[u8], u64) -> Result<T>,
-) -> Result<Vec<T>> {
-    let mut out = Vec::new();
+    mut visit: impl FnMut(&frame::Header, &[u8]) -> Result<()>,
+) -> Result<()> {
     let from = walked.durable.next();
     let start = pieces.partition_point(|piece| piece.header.first_lsn <= from).saturating_sub(1);
+    let mut bytes = Vec::new();
     for (index, piece) in pieces.iter().enumerate().skip(start) {
         if index > walked.end.piece {
             break;
@@ -356,20 +377,21 @@ fn suffix<T>(
         let mut scanner = Scanner::new(piece.file.clone(), piece.seed(&cx.options), begin, end);
         loop {
             let step = scanner.step().map_err(|e| WalError::io(Op::Read, &piece.path, e))?;
-            let Step::Frame { header, offset, .. } = step else { break };
+            let Step::Frame { header, .. } = step else { break };
             if header.lsn > walked.last {
                 break;
             }
-            if header.kind.is_hint() || header.lsn < from || header.kind == Kind::Close {
+            if header.kind.is_hint() || header.lsn < from {
                 continue;
             }
-            let mut bytes = header.encode().to_vec();
+            bytes.clear();
+            bytes.extend_from_slice(&header.encode());
             bytes.extend_from_slice(scanner.payload());
             bytes.resize(header.frame_bytes(), 0);
-            out.push(visit(&header, &bytes, offset)?);
+            visit(&header, &bytes)?;
         }
     }
-    Ok(out)
+    Ok(())
 }
 
 /// The planted defect: goes on behind the cut, in the segment of the process before.

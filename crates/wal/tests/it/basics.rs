@@ -27,7 +27,7 @@ const ALL: [Step; 10] = [
 #[test]
 fn every_step_works_in_every_mode_and_the_log_reads_the_same_after_reopening() {
     for mode in MODES {
-        let mut world = World::new(&FaultDisk::new(), small(mode), None);
+        let mut world = World::new(&FaultDisk::new(), small(mode));
         for step in ALL.into_iter().chain(ALL.into_iter().rev()) {
             world.step(step).unwrap();
         }
@@ -39,7 +39,7 @@ fn every_step_works_in_every_mode_and_the_log_reads_the_same_after_reopening() {
 
 #[test]
 fn lsns_are_consecutive_and_a_transaction_keeps_together() {
-    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group));
     for step in [Step::Append, Step::Crossing, Step::Group, Step::Rotate] {
         world.step(step).unwrap();
     }
@@ -54,7 +54,7 @@ fn lsns_are_consecutive_and_a_transaction_keeps_together() {
 #[test]
 fn a_closed_log_opens_without_a_write() {
     let disk = FaultDisk::new();
-    let mut world = World::new(&disk, small(FsyncMode::Group), None);
+    let mut world = World::new(&disk, small(FsyncMode::Group));
     world.step(Step::Append).unwrap();
     world.log.take().unwrap().close().unwrap();
     let before = disk.content_hash();
@@ -70,7 +70,7 @@ fn a_closed_log_opens_without_a_write() {
 #[test]
 fn submitted_transactions_complete_in_order_after_one_sync() {
     let disk = FaultDisk::new();
-    let world = World::new(&disk, small(FsyncMode::Group), None);
+    let world = World::new(&disk, small(FsyncMode::Group));
     let order = Arc::new(Mutex::new(Vec::new()));
     for n in 0..5 {
         let mut tx = world.log().transaction();
@@ -90,7 +90,7 @@ fn submitted_transactions_complete_in_order_after_one_sync() {
 
 #[test]
 fn a_completion_that_panics_takes_nobody_with_it() {
-    let world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    let world = World::new(&FaultDisk::new(), small(FsyncMode::Group));
     let mut tx = world.log().transaction();
     tx.push(&put(1, 10)).unwrap();
     world.log().submit(tx, Box::new(|_| panic!("the caller's defect"))).unwrap();
@@ -100,7 +100,7 @@ fn a_completion_that_panics_takes_nobody_with_it() {
 
 #[test]
 fn in_mode_always_every_commit_has_a_group_of_its_own() {
-    let world = World::new(&FaultDisk::new(), small(FsyncMode::Always), None);
+    let world = World::new(&FaultDisk::new(), small(FsyncMode::Always));
     for n in 0..3 {
         let mut tx = world.log().transaction();
         tx.push(&put(n, 10)).unwrap();
@@ -113,7 +113,7 @@ fn in_mode_always_every_commit_has_a_group_of_its_own() {
 #[test]
 fn interval_mode_is_visible_at_once_and_durable_after_the_interval() {
     let interval = Duration::from_millis(5);
-    let world = World::new(&FaultDisk::new(), small(FsyncMode::Interval(interval)), None);
+    let world = World::new(&FaultDisk::new(), small(FsyncMode::Interval(interval)));
     world.log().append(&put(1, 10)).unwrap();
     assert_eq!((world.log().visible(), world.log().durable()), (Lsn(1), Lsn(0)));
     assert_eq!(world.log().status().unsynced, Some((Lsn(1), Lsn(1))));
@@ -126,7 +126,7 @@ fn interval_mode_is_visible_at_once_and_durable_after_the_interval() {
 
 #[test]
 fn a_document_is_found_by_lsn_and_by_its_key() {
-    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group));
     for step in [Step::Append, Step::Transaction, Step::Rotate, Step::Rotate] {
         world.step(step).unwrap();
     }
@@ -143,7 +143,7 @@ fn a_document_is_found_by_lsn_and_by_its_key() {
 
 #[test]
 fn trim_goes_by_the_checkpoint_and_by_the_marks_of_readers() {
-    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group), None);
+    let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group));
     for _ in 0..6 {
         world.step(Step::Rotate).unwrap();
     }
@@ -169,7 +169,7 @@ fn trim_goes_by_the_checkpoint_and_by_the_marks_of_readers() {
 fn a_reader_that_holds_back_too_much_is_let_go() {
     let mut options = small(FsyncMode::Group);
     options.retain_bytes = 3000;
-    let mut world = World::new(&FaultDisk::new(), options, None);
+    let mut world = World::new(&FaultDisk::new(), options);
     let slow = world.log().mark("slow", Hold::Limited, Lsn(0));
     let firm = world.log().mark("firm", Hold::Unlimited, Lsn(0));
     for _ in 0..6 {
@@ -187,7 +187,7 @@ fn a_reader_that_holds_back_too_much_is_let_go() {
 #[test]
 fn a_trimmed_segment_is_reused_unless_somebody_reads_it() {
     let disk = FaultDisk::new();
-    let mut world = World::new(&disk, small(FsyncMode::Group), None);
+    let mut world = World::new(&disk, small(FsyncMode::Group));
     for _ in 0..4 {
         world.step(Step::Rotate).unwrap();
     }
@@ -212,7 +212,7 @@ fn an_idle_log_keeps_little_on_disk() {
     let mut options = small(FsyncMode::Group);
     options.segment_bytes_first = 1024 * 1024;
     options.segment_bytes_max = 64 * 1024 * 1024;
-    let world = World::new(&disk, options, None);
+    let world = World::new(&disk, options);
     for n in 0..100 {
         world.log().append(&put(n, 100)).unwrap();
     }

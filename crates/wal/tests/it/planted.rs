@@ -10,7 +10,7 @@ use sim::disk::{Calls, Crash, Effect, Fault, FaultDisk, Loss};
 use wal::planted::Bug;
 use wal::{FsyncMode, Options};
 
-use crate::crash::crashes;
+use crate::crash::{Moments, crashes};
 use crate::world::{DIR, Step, World, clock, content, open, small, with_bug};
 
 /// Runs `test` with and without the defect: the first must fail, the second must not.
@@ -24,7 +24,7 @@ fn is_noticed(bug: Bug, mode: FsyncMode, test: impl Fn(&Options) -> Result<(), S
 }
 
 fn enumerated(steps: &'static [Step]) -> impl Fn(&Options) -> Result<(), String> {
-    move |options| crashes(steps, options, &Limits::default(), 0).map(|_| ())
+    move |options| crashes(steps, options, &Limits::default(), Moments::All, 0).map(|_| ())
 }
 
 #[test]
@@ -67,7 +67,7 @@ fn writing_on_behind_the_cut_is_noticed() {
 /// A log with two changes, the second of which met a failing sync.
 fn after_a_failed_sync(options: &Options) -> (FaultDisk, Result<(), String>) {
     let disk = FaultDisk::new();
-    let mut world = World::new(&disk, options.clone(), None);
+    let mut world = World::new(&disk, options.clone());
     world.step(Step::Append).expect("no fault yet");
     disk.inject(Fault::once(Calls::Syncs, 1, Effect::Eio));
     let result = world.step(Step::Append).map_err(|e| e.code().to_string());
@@ -113,7 +113,7 @@ fn believing_a_sync_that_was_tried_again_is_noticed() {
 fn taking_damage_for_a_torn_tail_is_noticed() {
     is_noticed(Bug::IgnoreHints, FsyncMode::Group, |options| {
         let disk = FaultDisk::new();
-        let mut world = World::new(&disk, options.clone(), None);
+        let mut world = World::new(&disk, options.clone());
         for _ in 0..3 {
             world.step(Step::Append).expect("no fault");
         }
@@ -135,7 +135,7 @@ fn bytes_of_another_log_are_never_taken_for_ones_own() {
     is_noticed(Bug::UnseededFrames, FsyncMode::Group, |options| {
         let path = Path::new(DIR).join("0000000000000001.wal");
         let other = FaultDisk::new();
-        let mut world = World::new(&other, options.clone(), None);
+        let mut world = World::new(&other, options.clone());
         for _ in 0..3 {
             world.step(Step::Append).expect("no fault");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::clock::WallMs;
@@ -97,44 +98,47 @@ pub(crate) enum Note {
     Kept(Lsn),
 }
 
+/// Notes made so far, and where new ones are told.
+#[derive(Debug, Clone, Default)]
+struct Notes {
+    made: Arc<Mutex<Vec<Note>>>,
+    recorder: Option<Recorder<Note>>,
+}
+
+impl Notes {
+    fn add(&self, note: Note) {
+        if let Some(recorder) = &self.recorder {
+            recorder.acknowledge(note.clone());
+        }
+        self.made.lock().expect("no test panicked").push(note);
+    }
+}
+
 /// A running workload.
-pub(crate) struct World<'a> {
+pub(crate) struct World {
     pub disk: DiskRef,
     pub clock: VirtualClock,
     pub options: Options,
     pub log: Option<Log>,
-    recorder: Option<&'a Recorder<Note>>,
+    notes: Notes,
     next: u64,
 }
 
-impl<'a> World<'a> {
+impl World {
     /// A new log, in a directory made on `disk`.
-    pub(crate) fn new(
-        disk: &FaultDisk,
-        options: Options,
-        recorder: Option<&'a Recorder<Note>>,
-    ) -> Self {
-        Self::with(disk, options, recorder, 9)
+    pub(crate) fn new(disk: &FaultDisk, options: Options) -> Self {
+        Self::of_database(disk, options, 9)
     }
 
     /// A new log of the database with this identity.
     pub(crate) fn of_database(disk: &FaultDisk, options: Options, identity: u8) -> Self {
-        Self::with(disk, options, None, identity)
-    }
-
-    fn with(
-        disk: &FaultDisk,
-        options: Options,
-        recorder: Option<&'a Recorder<Note>>,
-        identity: u8,
-    ) -> Self {
         let disk = disk.shared();
         let clock = clock();
         make_dir(&disk);
         let database = DatabaseId::from_bytes([identity; 16]);
         let log = Log::create(&env(&disk, &clock), Path::new(DIR), database, options.clone())
             .expect("a fault-free disk");
-        Self { disk, clock, options, log: Some(log), recorder, next: 0 }
+        Self { disk, clock, options, log: Some(log), notes: Notes::default(), next: 0 }
     }
 
     /// The open log.
@@ -142,10 +146,16 @@ impl<'a> World<'a> {
         self.log.as_ref().expect("the log is open")
     }
 
-    fn note(&self, note: Note) {
-        if let Some(recorder) = self.recorder {
-            recorder.acknowledge(note);
+    /// Notes go to `recorder` from now on, those made before at once.
+    pub(crate) fn record(&mut self, recorder: &Recorder<Note>) {
+        for note in self.notes.made.lock().expect("no test panicked").iter() {
+            recorder.acknowledge(note.clone());
         }
+        self.notes.recorder = Some(recorder.clone());
+    }
+
+    fn note(&self, note: Note) {
+        self.notes.add(note);
     }
 
     fn change(&mut self, bytes: usize) -> Change {
@@ -173,10 +183,10 @@ impl<'a> World<'a> {
         } else {
             // Completions of a group run one after another, in LSN order.
             for tx in ready {
-                let recorder = self.recorder.cloned();
+                let notes = self.notes.clone();
                 let told = move |result: wal::Result<wal::Committed>| {
-                    if let (Ok(done), Some(recorder)) = (result, recorder) {
-                        recorder.acknowledge(Note::Acknowledged(done.last));
+                    if let Ok(done) = result {
+                        notes.add(Note::Acknowledged(done.last));
                     }
                 };
                 self.log().submit(tx, Box::new(told))?;
@@ -302,6 +312,7 @@ pub(crate) fn check(
     notes: &[Note],
     power_lost: bool,
     options: &Options,
+    depth: Depth,
 ) -> Result<(), String> {
     let promises = Promises::of(notes);
     let clock = clock();
@@ -340,7 +351,19 @@ pub(crate) fn check(
     if log.durable() != found.1 {
         return Err(format!("served up to {} but durable is {}", found.1, log.durable()));
     }
-    survives(disk, &log, &found, options)
+    match depth {
+        Depth::Recovery => Ok(()),
+        Depth::Aftermath => survives(disk, &log, &found, options),
+    }
+}
+
+/// How far a check goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Depth {
+    /// Recovery and what it serves.
+    Recovery,
+    /// Also that what it served survives further crashes, at once and after one more write.
+    Aftermath,
 }
 
 fn verify(promises: &Promises, found: &Content, owed: Lsn) -> Result<(), String> {
