@@ -99,7 +99,7 @@ fn at(path: &Path) -> impl FnOnce(io::Error) -> SlotError + '_ {
 
 impl Slots {
     /// Creates the three files at `<base>.0` to `.2` with a first value, durable on return. Files
-    /// left there by a creation that was interrupted are overwritten.
+    /// left there by a creation that was interrupted are replaced; none of those is valid.
     ///
     /// # Errors
     /// When the disk fails or the value is too large.
@@ -119,9 +119,11 @@ impl Slots {
         }
         let files = files.try_into().expect("the loop made exactly three");
         let mut slots = Self { base: base.to_path_buf(), kind, files, sequence: 0, next: 0 };
-        slots.store(value)?;
+        // The names come first: a valid copy under a name that a failed sync may have lost would
+        // be opened, acted on, and gone after the next power loss.
         let dir = base.parent().unwrap_or(Path::new("/"));
         disk.sync_dir(dir).map_err(at(dir))?;
+        slots.store(value)?;
         Ok(slots)
     }
 
@@ -205,7 +207,7 @@ impl Slots {
         let base = base.to_path_buf();
         let mut slots = Self { base, kind, files, sequence: newest, next: oldest };
         slots.store(&value)?;
-        // The names may be those of a creation that was killed before it made them durable.
+        // A file that was missing has just been given its name.
         let dir = slots.base.parent().unwrap_or(Path::new("/"));
         disk.sync_dir(dir).map_err(at(dir))?;
         // The next store must spare the copy just made and the newest before it.
@@ -266,9 +268,7 @@ fn decode(file: &FileRef, kind: Kind) -> io::Result<Slot> {
     let value_len = field(4) as usize;
     let sequence = u64::from(field(8)) | (u64::from(field(12)) << 32);
     let crc = field(16);
-    if magic != kind.magic
-        || value_len > VALUE_BYTES_MAX
-        || (HEADER_BYTES + value_len) as u64 > len
+    if magic != kind.magic || value_len > VALUE_BYTES_MAX || (HEADER_BYTES + value_len) as u64 > len
     {
         return Ok(Slot::Invalid);
     }
@@ -320,10 +320,9 @@ mod tests {
             file.write_at(b"x", 33).unwrap();
             match expect {
                 Some(v) => assert_eq!(Slots::peek(&disk, &base(), KIND).unwrap(), v),
-                None => assert!(matches!(
-                    Slots::peek(&disk, &base(), KIND),
-                    Err(SlotError::Corrupt(_))
-                )),
+                None => {
+                    assert!(matches!(Slots::peek(&disk, &base(), KIND), Err(SlotError::Corrupt(_))))
+                }
             }
         }
     }

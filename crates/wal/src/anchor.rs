@@ -133,12 +133,16 @@ impl FileAnchor {
         Ok(Self { slots: Mutex::new((slots, state)) })
     }
 
-    /// Whether `dir` has such files.
+    /// Whether `dir` has such files and their creation got so far that one of them is valid.
     ///
     /// # Errors
     /// The disk's errors.
-    pub fn exists(disk: &DiskRef, dir: &Path) -> Result<bool> {
-        Slots::exists(disk, &dir.join(FILE_NAME)).map_err(|e| slot_error(&e))
+    pub(crate) fn is_begun(disk: &DiskRef, dir: &Path) -> Result<bool> {
+        match Slots::peek(disk, &dir.join(FILE_NAME), KIND) {
+            Ok(_) | Err(SlotError::Version { .. } | SlotError::TooLarge(_)) => Ok(true),
+            Err(SlotError::Missing(_) | SlotError::Corrupt(_)) => Ok(false),
+            Err(e @ SlotError::Io { .. }) => Err(slot_error(&e)),
+        }
     }
 
     /// Reads the state without writing anything.

@@ -105,6 +105,9 @@ pub enum WalError {
     /// Another process or handle has the log open.
     #[error("the log is in use by another process path=`{}`", .0.display())]
     Locked(PathBuf),
+    /// There is a log already where one was to be made.
+    #[error("there is a log already path=`{}`", .0.display())]
+    Exists(PathBuf),
     /// A setting is out of its range.
     #[error("{setting}={value} is out of range: {rule}")]
     Setting {
@@ -140,6 +143,7 @@ impl WalError {
             | Self::TooLarge { .. }
             | Self::Closed
             | Self::Locked(_)
+            | Self::Exists(_)
             | Self::Setting { .. } => false,
         }
     }
@@ -161,7 +165,7 @@ impl WalError {
             Self::QueueFull { .. } => Code::QueueFull,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
             Self::Closed => Code::DbNotOpen,
-            Self::Locked(_) => Code::FileOpen,
+            Self::Locked(_) | Self::Exists(_) => Code::FileOpen,
             Self::Setting { .. } => Code::Unsupported,
         }
     }
@@ -185,6 +189,7 @@ impl Coded for WalError {
             | Self::TooLarge { .. }
             | Self::Closed
             | Self::Locked(_)
+            | Self::Exists(_)
             | Self::Setting { .. } => self.code().category(),
         }
     }

@@ -11,7 +11,7 @@ use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
 use crate::anchor::{Anchor, FileAnchor, LogState};
 use crate::claims::Reserve;
 use crate::commit::{Committed, Completion, State};
-use crate::error::{Result, WalError};
+use crate::error::{Op, Result, WalError};
 use crate::frame::Kind;
 use crate::options::Options;
 use crate::reader::{Frame, Reader, Upto};
@@ -97,17 +97,18 @@ impl Log {
     }
 
     /// Makes a new log in the existing, empty directory `dir`, its manifest beside the segments.
+    /// What a creation that was interrupted left there is replaced.
     ///
     /// # Errors
-    /// The disk's; `FileOpen` when there is a log already.
+    /// The disk's; `FileOpen` when there is a log already, be it damaged.
     pub fn create(
         env: &Environment,
         dir: &Path,
         database: DatabaseId,
         options: Options,
     ) -> Result<Self> {
-        if FileAnchor::exists(&env.disk, dir)? {
-            return Err(WalError::Locked(dir.to_path_buf()));
+        if is_log(&env.disk, dir)? {
+            return Err(WalError::Exists(dir.to_path_buf()));
         }
         let anchor = StdArc::new(FileAnchor::create(&env.disk, dir, database)?);
         Ok(Self::open(env, dir, anchor, options, &mut |_| Ok(()))?.0)
@@ -318,6 +319,17 @@ impl Log {
     pub fn close(self) -> Result<()> {
         self.shared.close()
     }
+}
+
+/// Whether `dir` holds a log: a manifest that can be read or was written by a later version, or a
+/// segment. A manifest without a valid copy and without a segment was never finished.
+fn is_log(disk: &DiskRef, dir: &Path) -> Result<bool> {
+    let entries = disk.list(dir).map_err(|e| WalError::io(Op::Read, dir, e))?;
+    let is_segment = |name: &str| matches!(FileName::parse(name), Some(FileName::Segment(_)));
+    if entries.iter().any(|entry| is_segment(&entry.name)) {
+        return Ok(true);
+    }
+    FileAnchor::is_begun(disk, dir)
 }
 
 impl Drop for Log {

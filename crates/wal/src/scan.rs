@@ -94,8 +94,10 @@ impl Scanner {
         if target > from {
             self.buffer.resize(target, 0);
             let rest = self.buffer.get_mut(from..).unwrap_or_default();
-            let got = read_full_at(&*self.file, rest, self.base + from as u64)?;
-            self.buffer.truncate(from + got);
+            let got = read_full_at(&*self.file, rest, self.base + from as u64);
+            // After an error the space made for the bytes must not pass for them.
+            self.buffer.truncate(from + got.as_ref().copied().unwrap_or(0));
+            got?;
         }
         Ok(self.buffer.len())
     }

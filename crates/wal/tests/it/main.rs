@@ -8,5 +8,6 @@
 
 mod basics;
 mod crash;
+mod errors;
 mod planted;
 mod world;
