@@ -16,7 +16,7 @@ const OTHER_TARGET: &str = "aarch64-unknown-linux-gnu";
 
 /// Tests that run under the shuttle scheduler, which takes the place of the system's threads:
 /// (crate, name of the test binary).
-const MODEL_TESTS: &[(&str, &str)] = &[];
+const MODEL_TESTS: &[(&str, &str)] = &[("wal", "shuttle")];
 
 /// What to run.
 #[derive(Debug, clap::Args)]

@@ -4,7 +4,7 @@
 //! nobody leads takes the first group, writes and syncs it outside the lock, and tells the others:
 //! a lone writer so commits in its own thread, and those who arrive during a sync form the next
 //! group. The hand-over is checked under every interleaving that the scheduler of the tests tries
-//! (`tests/shuttle.rs`).
+//! (`tests/shuttle/`).
 
 use std::collections::VecDeque;
 

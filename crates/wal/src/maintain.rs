@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::commit::{Claiming, Queue, State};
 use crate::options::Background;
 use crate::shared::Shared;
-use crate::sync::{Arc, MutexGuard, lock};
+use crate::sync::{Arc, MutexGuard, lock, thread};
 use crate::writer::{Fail, Writer};
 
 /// Longest the background thread waits before it looks again.
@@ -126,10 +126,10 @@ impl Shared {
     /// Starts a thread that [`Shared::close`] waits for; says whether the system let it.
     fn start(&self, name: &str, work: fn(Arc<Self>)) -> bool {
         let Some(me) = self.myself() else { return false };
-        match base::workers::spawn(name, move || work(me)) {
+        match thread::spawn(name, move || work(me)) {
             Ok(handle) => {
                 let mut threads = lock(&self.threads);
-                threads.retain(|thread| !thread.is_finished());
+                thread::forget_finished(&mut threads);
                 threads.push(handle);
                 true
             }
@@ -144,7 +144,7 @@ impl Shared {
     pub(crate) fn end_threads(&self) {
         self.committer.notify_all();
         let threads = std::mem::take(&mut *lock(&self.threads));
-        let me = std::thread::current().id();
+        let me = thread::current().id();
         for thread in threads.into_iter().filter(|thread| thread.thread().id() != me) {
             if thread.join().is_err() {
                 tracing::error!("a background thread of the log panicked");
@@ -161,15 +161,14 @@ impl Shared {
             let now = self.cx.clock.now();
             let idle = now.since(queue.last_activity) >= self.cx.options.park_after;
             let closed = !matches!(queue.state, State::Open);
-            let busy = !queue.groups.is_empty()
-                || queue.sync_at.is_some()
-                || queue.claiming != Claiming::No;
-            if closed || (idle && !busy) {
+            let waiting = !queue.groups.is_empty();
+            let busy = waiting || queue.sync_at.is_some() || queue.claiming != Claiming::No;
+            if (closed && !waiting) || (idle && !busy) {
                 let mut queue = queue;
                 queue.committer = false;
                 return;
             }
-            if !queue.groups.is_empty() && !queue.leading {
+            if waiting && !queue.leading {
                 continue;
             }
             let wait = self.next_look(&queue);

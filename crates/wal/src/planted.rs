@@ -26,4 +26,8 @@ pub enum Bug {
     RetrySync,
     /// Recovery goes on writing behind the cut instead of starting a segment.
     ContinueInPlace,
+    /// A leader that is done wakes its own group and nobody who could lead the next.
+    LostWakeUp,
+    /// A sync on demand runs beside the leader's and may take an error away from it.
+    UnguardedSync,
 }

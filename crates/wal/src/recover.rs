@@ -82,6 +82,7 @@ pub(crate) fn open(
         options: Arc::new(options),
         claims,
         catalog: Arc::new(Catalog::default()),
+        gate: Arc::default(),
     };
     let opened = if found.pieces.is_empty() {
         empty(cx, &found, state)?

@@ -17,7 +17,7 @@ use crate::options::{Background, FsyncMode};
 use crate::segment;
 use crate::stats::Counters;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock, wait};
+use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock, thread, wait};
 use crate::transaction::{Class, Transaction};
 use crate::trim::Marks;
 use crate::writer::{Context, Fail, Writer};
@@ -40,6 +40,8 @@ pub(crate) struct Shared {
     pub(crate) queue: Mutex<Queue>,
     /// Waiters of groups with even and with odd numbers.
     done: [Condvar; 2],
+    /// Callers in front of a full queue.
+    entrance: Condvar,
     /// The background thread waits here.
     pub(crate) committer: Condvar,
     pub(crate) writer: Mutex<Writer>,
@@ -56,7 +58,7 @@ pub(crate) struct Shared {
     pub(crate) spools: AtomicU64,
     /// Given back when the log is closed.
     pub(crate) held: Mutex<Option<Box<dyn base::io::Lock>>>,
-    pub(crate) threads: Mutex<Vec<std::thread::JoinHandle<()>>>,
+    pub(crate) threads: Mutex<Vec<thread::JoinHandle<()>>>,
     me: Weak<Shared>,
 }
 
@@ -80,6 +82,7 @@ impl Shared {
             state: Mutex::new(state),
             queue: Mutex::new(queue),
             done: [Condvar::new(), Condvar::new()],
+            entrance: Condvar::new(),
             committer: Condvar::new(),
             writer: Mutex::new(writer),
             claiming: Mutex::new(()),
@@ -187,7 +190,8 @@ impl Shared {
             if waiting > 0 && waiting + bytes > self.cx.options.waiting_bytes_max {
                 match full {
                     Wait::No => return Err(WalError::QueueFull { waiting }),
-                    Wait::Yes => queue = self.lead_or_wait(queue, None),
+                    Wait::Yes if queue.leading => queue = wait(&self.entrance, queue),
+                    Wait::Yes => queue = self.lead(queue),
                 }
                 continue;
             }
@@ -325,8 +329,9 @@ impl Shared {
     /// Moves what readers may see.
     pub(crate) fn publish(&self, last: Lsn, durable: Lsn) {
         self.durable.fetch_max(durable.0, Ordering::AcqRel);
-        self.visible.fetch_max(last.0, Ordering::AcqRel);
-        if self.followers.load(Ordering::Acquire) > 0 {
+        // Sequentially consistent with `wait_visible`: one of the two sees what the other did.
+        self.visible.fetch_max(last.0, Ordering::SeqCst);
+        if self.followers.load(Ordering::SeqCst) > 0 {
             drop(lock(&self.follow.0));
             self.follow.1.notify_all();
         }
@@ -360,15 +365,25 @@ impl Shared {
             let error = epoch.failed(member.committed.last);
             member.complete(error);
         }
-        for condition in &self.done {
+        self.wake_everybody();
+        lock(&self.queue)
+    }
+
+    /// After a failure everybody looks for themselves what became of theirs.
+    fn wake_everybody(&self) {
+        let [even, odd] = &self.done;
+        for condition in [even, odd, &self.entrance, &self.committer] {
             condition.notify_all();
         }
-        lock(&self.queue)
     }
 
     /// Wakes the group's waiters and one who can lead the next.
     fn wake(&self, queue: &Queue, group: u64) {
         self.condition(group).notify_all();
+        self.entrance.notify_all();
+        if planted!(self.cx.options, LostWakeUp) {
+            return;
+        }
         if let Some(next) = queue.groups.front() {
             if next.waiters > 0 {
                 self.condition(next.id).notify_one();
@@ -493,15 +508,16 @@ impl Shared {
         for member in waited {
             member.complete(Some(error.clone()));
         }
-        for condition in &self.done {
-            condition.notify_all();
-        }
+        self.wake_everybody();
         lock(&self.queue)
     }
 
     /// Makes everything acknowledged durable, beside writes that go on.
     pub(crate) fn sync(&self) -> Result<Lsn> {
         lock(&self.queue).admit()?;
+        if self.cx.options.fsync.syncs_before_ack() {
+            return Ok(self.durable());
+        }
         let job = lock(&self.writer).sync_job();
         match job.run() {
             Ok(()) => {
@@ -523,10 +539,10 @@ impl Shared {
 
     /// Waits until `lsn` is visible or `until` has passed; says whether it is.
     pub(crate) fn wait_visible(&self, lsn: Lsn, timeout: std::time::Duration) -> bool {
-        self.followers.fetch_add(1, Ordering::AcqRel);
+        self.followers.fetch_add(1, Ordering::SeqCst);
         let until = self.cx.clock.now().after(timeout);
         let mut guard = lock(&self.follow.0);
-        while self.visible() < lsn {
+        while self.visible.load(Ordering::SeqCst) < lsn.0 {
             let left = until.since(self.cx.clock.now());
             if left.is_zero() {
                 break;

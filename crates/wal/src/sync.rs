@@ -9,6 +9,35 @@ pub(crate) use shuttle::sync::{Condvar, Mutex, MutexGuard, atomic};
 
 pub(crate) use std::sync::{Arc, Weak};
 
+/// Threads that the log starts and waits for.
+#[cfg(not(shuttle))]
+pub(crate) mod thread {
+    pub(crate) use base::workers::spawn;
+    pub(crate) use std::thread::{JoinHandle, current};
+
+    /// Drops the handles of threads that have ended.
+    pub(crate) fn forget_finished(threads: &mut Vec<JoinHandle<()>>) {
+        threads.retain(|thread| !thread.is_finished());
+    }
+}
+
+/// Threads that the log starts and waits for, as the scheduler of the tests runs them.
+#[cfg(shuttle)]
+pub(crate) mod thread {
+    pub(crate) use shuttle::thread::{JoinHandle, current};
+
+    /// Starts a named thread.
+    pub(crate) fn spawn<T: Send + 'static>(
+        name: &str,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> std::io::Result<JoinHandle<T>> {
+        shuttle::thread::Builder::new().name(name.to_owned()).spawn(work)
+    }
+
+    /// The scheduler does not say which have ended; a run is short.
+    pub(crate) fn forget_finished(_: &mut Vec<JoinHandle<()>>) {}
+}
+
 /// Locks a mutex. A poisoned one is entered all the same: the log's own state machine decides what
 /// is still allowed after a panic, and readers must go on.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -20,7 +20,7 @@ use crate::error::{Op, WalError};
 use crate::frame::{self, HEADER_BYTES, Header, Kind, Place, Seed};
 use crate::options::{FsyncMode, Options};
 use crate::segment::{self, FileName};
-use crate::sync::Arc;
+use crate::sync::{Arc, Mutex, lock};
 use crate::transaction::{Spool, frame_len, stamp};
 
 /// Claimed bytes that a log without writes keeps behind its last frame.
@@ -89,6 +89,27 @@ pub(crate) struct Context {
     pub(crate) options: Arc<Options>,
     pub(crate) claims: Arc<Claims>,
     pub(crate) catalog: Arc<Catalog>,
+    pub(crate) gate: Arc<SyncGate>,
+}
+
+/// Lets one sync of segment files run at a time, and none after one has failed.
+///
+/// The system tells a file's write-back error to one caller: a sync that runs beside the one that
+/// is told returns `Ok`, and the bytes it vouches for are lost all the same.
+#[derive(Debug, Default)]
+pub(crate) struct SyncGate(Mutex<Option<WalError>>);
+
+impl SyncGate {
+    /// Does `sync` unless one has failed before.
+    fn pass(&self, sync: impl FnOnce() -> Result<(), WalError>) -> Result<(), WalError> {
+        let mut failed = lock(&self.0);
+        if let Some(error) = &*failed {
+            return Err(error.clone());
+        }
+        let result = sync();
+        *failed = result.as_ref().err().cloned();
+        result
+    }
 }
 
 /// The writing end of a log.
@@ -234,8 +255,13 @@ impl Writer {
     fn take_back(&mut self, len: u64, error: WalError) -> Fail {
         let Some(active) = &self.active else { return Fail::Refused(error) };
         let to = (active.offset + len).min(active.size);
-        let undone =
-            zero_range(&*active.file, active.offset, to).and_then(|()| active.file.sync_data());
+        let path = &active.segment.path;
+        let undone = zero_range(&*active.file, active.offset, to)
+            .map_err(|e| WalError::io(Op::Write, path, e))
+            .and_then(|()| {
+                let sync = || active.file.sync_data().map_err(|e| WalError::io(Op::Sync, path, e));
+                self.cx.gate.pass(sync)
+            });
         match undone {
             Ok(()) if error.is_disk_full() => Fail::Refused(WalError::DiskFull { bytes: len }),
             Ok(()) => Fail::Refused(error),
@@ -419,13 +445,22 @@ impl Writer {
         if let Some(active) = &self.active {
             files.push((FileRef::clone(&active.file), active.segment.path.clone()));
         }
-        let again = planted!(self.cx.options, RetrySync);
-        SyncJob { files, sealed: self.unsynced.len(), upto: self.last, again }
+        SyncJob {
+            files,
+            sealed: self.unsynced.len(),
+            upto: self.last,
+            gate: Arc::clone(&self.cx.gate),
+            again: planted!(self.cx.options, RetrySync),
+            unguarded: planted!(self.cx.options, UnguardedSync),
+        }
     }
 
     /// Notes that a sync job has succeeded.
     pub(crate) fn synced(&mut self, job: &SyncJob) {
-        self.unsynced.drain(..job.sealed.min(self.unsynced.len()));
+        // By identity, not by number: another job may have been done since this one was made. And
+        // only what was sealed then: what was active may have been written to since.
+        let sealed = job.files.get(..job.sealed).unwrap_or_default();
+        self.unsynced.retain(|(file, _)| !sealed.iter().any(|(done, _)| Arc::ptr_eq(file, done)));
         self.durable = self.durable.max(job.upto);
     }
 
@@ -516,19 +551,28 @@ impl Writer {
 #[derive(Debug)]
 pub(crate) struct SyncJob {
     files: Vec<(FileRef, PathBuf)>,
+    /// How many of `files` take no more writes.
     sealed: usize,
     upto: Lsn,
+    gate: Arc<SyncGate>,
     /// A planted defect: a failed sync is tried again and believed.
     again: bool,
+    /// A planted defect: syncs do not wait for each other.
+    unguarded: bool,
 }
 
 impl SyncJob {
     /// Syncs the files, the oldest first.
     pub(crate) fn run(&self) -> Result<(), Fail> {
+        let synced = if self.unguarded { self.sync() } else { self.gate.pass(|| self.sync()) };
+        synced.map_err(Fail::Poison)
+    }
+
+    fn sync(&self) -> Result<(), WalError> {
         for (file, path) in &self.files {
             let synced = file.sync_data();
             let synced = if self.again { synced.or_else(|_| file.sync_data()) } else { synced };
-            synced.map_err(|e| Fail::Poison(WalError::io(Op::Sync, path, e)))?;
+            synced.map_err(|e| WalError::io(Op::Sync, path, e))?;
         }
         Ok(())
     }
