@@ -226,3 +226,26 @@ fn an_idle_log_keeps_little_on_disk() {
     world.log().append(&put(1000, 100)).unwrap();
     assert_eq!(world.log().durable(), Lsn(101), "and goes on writing");
 }
+
+#[test]
+fn a_reader_follows_the_log_as_it_is_written() {
+    let world = World::new(&FaultDisk::new(), small(FsyncMode::Group));
+    let mut reader = world.log().read(Lsn(1), Upto::Durable);
+    assert!(!reader.wait(Duration::ZERO), "there is nothing yet");
+    std::thread::scope(|scope| {
+        let follower = scope.spawn(move || {
+            let mut seen = Vec::new();
+            while seen.len() < 3 {
+                assert!(reader.wait(Duration::from_secs(3600)), "the writer is still there");
+                while let Some(frame) = reader.next().unwrap() {
+                    seen.push(frame.lsn);
+                }
+            }
+            seen
+        });
+        for n in 0..3 {
+            world.log().append(&put(n, 10)).unwrap();
+        }
+        assert_eq!(follower.join().unwrap(), [Lsn(1), Lsn(2), Lsn(3)]);
+    });
+}
