@@ -3,14 +3,14 @@
 //! A database keeps this inside its MANIFEST; a log that stands alone keeps it in slot files of
 //! its own ([`FileAnchor`]). Either way [`Anchor::store`] returns only when the state is durable.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::io::DiskRef;
 use base::slots::{Kind, SlotError, Slots};
 use base::words::{DatabaseId, Lsn};
 
-use crate::error::{Result, WalError};
+use crate::error::{Op, Result, WalError};
 use crate::sync::{Mutex, lock};
 
 /// The manifest's part of a log's state.
@@ -26,6 +26,19 @@ pub struct LogState {
     pub replay_lsn: Lsn,
     /// The LSN known durable when this was written.
     pub durable_lsn: Lsn,
+}
+
+impl LogState {
+    /// The state of a log of which only the database is known.
+    pub(crate) fn unknown(database: DatabaseId) -> Self {
+        Self {
+            database,
+            first_segment: 0,
+            newest_segment: 0,
+            replay_lsn: Lsn::ZERO,
+            durable_lsn: Lsn::ZERO,
+        }
+    }
 }
 
 /// Where [`LogState`] is kept.
@@ -64,7 +77,7 @@ fn slot_error(e: &SlotError) -> WalError {
                 || std::io::Error::new(source.kind(), source.to_string()),
                 std::io::Error::from_raw_os_error,
             );
-            WalError::io(crate::error::Op::Write, path, again)
+            WalError::io(Op::Write, path, again)
         }
         SlotError::Missing(_)
         | SlotError::Corrupt(_)
@@ -110,16 +123,37 @@ impl FileAnchor {
     /// # Errors
     /// When the disk fails.
     pub fn create(disk: &DiskRef, dir: &Path, database: DatabaseId) -> Result<Self> {
-        let state = LogState {
-            database,
-            first_segment: 1,
-            newest_segment: 0,
-            replay_lsn: Lsn::ZERO,
-            durable_lsn: Lsn::ZERO,
-        };
+        let state = LogState { first_segment: 1, ..LogState::unknown(database) };
         let slots = Slots::create(disk, &dir.join(FILE_NAME), KIND, &encode(&state))
             .map_err(|e| slot_error(&e))?;
         Ok(Self { slots: Mutex::new((slots, state)) })
+    }
+
+    /// Puts files that say `state` in the place of files that cannot be read, durable on return.
+    pub(crate) fn replace(disk: &DiskRef, dir: &Path, state: &LogState) -> Result<()> {
+        let slots = Slots::create(disk, &dir.join(FILE_NAME), KIND, &encode(state));
+        slots.map(|_| ()).map_err(|e| slot_error(&e))
+    }
+
+    /// Whether the files were written by a later version of docdb.
+    pub(crate) fn is_newer(disk: &DiskRef, dir: &Path) -> Result<bool> {
+        match Slots::peek(disk, &dir.join(FILE_NAME), KIND) {
+            Err(SlotError::Version { .. }) => Ok(true),
+            Err(e @ SlotError::Io { .. }) => Err(slot_error(&e)),
+            Err(SlotError::Missing(_) | SlotError::Corrupt(_) | SlotError::TooLarge(_)) | Ok(_) => {
+                Ok(false)
+            }
+        }
+    }
+
+    /// The files that there are.
+    pub(crate) fn files(disk: &DiskRef, dir: &Path) -> Result<Vec<PathBuf>> {
+        let entries = disk.list(dir).map_err(|e| WalError::io(Op::Read, dir, e))?;
+        let slot = |name: &str| {
+            let number = name.strip_prefix(FILE_NAME)?.strip_prefix('.')?;
+            matches!(number, "0" | "1" | "2").then(|| dir.join(name))
+        };
+        Ok(entries.iter().filter_map(|entry| slot(&entry.name)).collect())
     }
 
     /// Opens the files in `dir`.

@@ -75,6 +75,12 @@ pub enum WalError {
     /// The manifest of the log is missing or unreadable.
     #[error("the log's manifest is unusable: {0}")]
     Manifest(Arc<str>),
+    /// There is no log at this path.
+    #[error("there is no log in `{}`", .0.display())]
+    NoLog(PathBuf),
+    /// A salvage cannot begin. Nothing was changed.
+    #[error("the log cannot be salvaged: {0}")]
+    Salvage(Arc<str>),
     /// The position is no longer in the log.
     #[error("position {wanted} is no longer in the log; the first one is {first}")]
     Trimmed {
@@ -128,6 +134,15 @@ impl WalError {
         Self::Io { op, path: path.into(), source: Arc::new(source) }
     }
 
+    /// The refusal of a lock.
+    pub(crate) fn lock(path: PathBuf, source: io::Error) -> Self {
+        if source.kind() == io::ErrorKind::WouldBlock {
+            Self::Locked(path)
+        } else {
+            Self::io(Op::Open, path, source)
+        }
+    }
+
     /// Whether the system said that there is no room (`ENOSPC` or `EDQUOT`).
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
@@ -138,6 +153,8 @@ impl WalError {
             | Self::Poisoned { .. }
             | Self::Corrupt(_)
             | Self::Manifest(_)
+            | Self::Salvage(_)
+            | Self::NoLog(_)
             | Self::Trimmed { .. }
             | Self::QueueFull { .. }
             | Self::TooLarge { .. }
@@ -160,12 +177,12 @@ impl WalError {
             Self::DiskFull { .. } => Code::DiskFull,
             Self::DurabilityUnknown { .. } => Code::DurabilityUnknown,
             Self::Poisoned { .. } => Code::ReadOnly,
-            Self::Corrupt(_) | Self::Manifest(_) => Code::WalCorrupt,
+            Self::Corrupt(_) | Self::Manifest(_) | Self::Salvage(_) => Code::WalCorrupt,
             Self::Trimmed { .. } => Code::LsnTrimmed,
             Self::QueueFull { .. } => Code::QueueFull,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
             Self::Closed => Code::DbNotOpen,
-            Self::Locked(_) | Self::Exists(_) => Code::FileOpen,
+            Self::Locked(_) | Self::Exists(_) | Self::NoLog(_) => Code::FileOpen,
             Self::Setting { .. } => Code::Unsupported,
         }
     }
@@ -184,6 +201,8 @@ impl Coded for WalError {
             | Self::Poisoned { .. }
             | Self::Corrupt(_)
             | Self::Manifest(_)
+            | Self::Salvage(_)
+            | Self::NoLog(_)
             | Self::Trimmed { .. }
             | Self::QueueFull { .. }
             | Self::TooLarge { .. }

@@ -78,6 +78,21 @@ impl Kind {
         })
     }
 
+    /// Its name in output for people and programs.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Put => "put",
+            Self::Delete => "delete",
+            Self::CreateCollection => "create_collection",
+            Self::DropCollection => "drop_collection",
+            Self::Checkpoint => "checkpoint",
+            Self::Gap => "gap",
+            Self::Hint => "hint",
+            Self::Close => "close",
+        }
+    }
+
     /// Whether frames of this kind take no LSN.
     #[must_use]
     pub const fn is_hint(self) -> bool {

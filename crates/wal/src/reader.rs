@@ -103,7 +103,8 @@ impl Reader {
         }
     }
 
-    /// The next frame, `None` at the end for now.
+    /// The next frame, `None` at the end for now. Where LSNs were lost to damage it is a gap, also
+    /// for a reader that begins in the middle of one.
     ///
     /// # Errors
     /// `LsnTrimmed` when the position is no longer in the log, `WalCorrupt` when its bytes are
@@ -123,8 +124,15 @@ impl Reader {
             place.scanner.extend_to(segment.end());
             let fail = |e| WalError::io(Op::Read, &segment.path, e);
             match place.scanner.step().map_err(fail)? {
-                Step::Frame { header, .. } if header.kind.is_hint() || header.lsn < self.next => {}
+                Step::Frame { header, .. } if header.kind.is_hint() => {}
                 Step::Frame { header, .. } if header.lsn == self.next => break header,
+                Step::Frame { header, .. } if header.lsn < self.next => {
+                    // Who begins inside a gap is told of all of it.
+                    let frame = Frame::new(&header, place.scanner.payload());
+                    if frame.next_lsn() > self.next {
+                        break header;
+                    }
+                }
                 Step::Frame { .. } => return Err(self.damage("the LSN is out of sequence")),
                 Step::Bad { what } => return Err(self.damage(what)),
                 Step::End if segment.last() < self.next => {

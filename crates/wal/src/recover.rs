@@ -12,7 +12,7 @@
 use std::path::Path;
 use std::sync::Arc as StdArc;
 
-use base::io::{FileRef, write_all_at};
+use base::io::{FileRef, Open, write_all_at};
 use base::words::Lsn;
 
 use crate::anchor::{Anchor, LogState};
@@ -35,7 +35,7 @@ use crate::writer::{Context, IDLE_TAIL_BYTES, Tail, Writer};
 /// Bytes of frames copied at once.
 const COPY_CHUNK: usize = 1024 * 1024;
 /// Name of the lock file.
-const LOCK_NAME: &str = "LOCK";
+pub(crate) const LOCK_NAME: &str = "LOCK";
 
 /// What opening a log found and did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub(crate) fn open(
         }
     })?;
     let state = anchor.load()?;
-    let found = survey(&env.disk, dir, &state)?;
+    let found = survey(&env.disk, dir, &state, Open::Write)?;
     let claims = Arc::new(Claims::new(env.disk.clone(), dir, found.max_number));
     let cx = Context {
         disk: env.disk.clone(),
@@ -112,14 +112,8 @@ struct Opened {
 
 /// A log without segments: new, or robbed of them.
 fn empty(cx: Context, found: &Survey, state: LogState) -> Result<Opened> {
-    let known = state.durable_lsn.max(state.replay_lsn);
-    if state.newest_segment > 0 || known > Lsn::ZERO || found.bad_newest.is_some() {
-        let (segment, what) =
-            found.bad_newest.unwrap_or((state.newest_segment, "all segments are missing"));
-        let lost_from = state.replay_lsn.next();
-        let lost_to = known.max(lost_from);
-        let damage = Damage { segment, offset: 0, lost_from, lost_to, what };
-        return Err(WalError::Corrupt(Box::new(damage)));
+    if let Some(refusal) = found.robbed(&state) {
+        return Err(refusal);
     }
     remove(&cx, found.leftovers.iter().map(std::path::PathBuf::as_path));
     let writer = Writer::new(cx.clone(), Tail::default(), found.max_sequence + 1, Lsn::ZERO);

@@ -49,11 +49,27 @@ pub(crate) struct Survey {
     pub(crate) max_number: u64,
 }
 
+impl Survey {
+    /// Why a directory without a readable segment is not an empty log; `None` when it is one.
+    pub(crate) fn robbed(&self, state: &LogState) -> Option<WalError> {
+        let known = state.durable_lsn.max(state.replay_lsn);
+        if state.newest_segment == 0 && known == Lsn::ZERO && self.bad_newest.is_none() {
+            return None;
+        }
+        let (segment, what) =
+            self.bad_newest.unwrap_or((state.newest_segment, "all segments are missing"));
+        let lost_from = state.replay_lsn.next();
+        let lost_to = known.max(lost_from);
+        let damage = Damage { segment, offset: 0, lost_from, lost_to, what };
+        Some(WalError::Corrupt(Box::new(damage)))
+    }
+}
+
 /// Segment files by sequence: path and length.
 type Files = BTreeMap<u64, (PathBuf, u64)>;
 
-/// Lists `dir` and sorts out what is what. Writes nothing.
-pub(crate) fn survey(disk: &DiskRef, dir: &Path, state: &LogState) -> Result<Survey> {
+/// Lists `dir` and sorts out what is what. Writes nothing; `how` is how segments are opened.
+pub(crate) fn survey(disk: &DiskRef, dir: &Path, state: &LogState, how: Open) -> Result<Survey> {
     let mut survey = Survey { max_sequence: state.newest_segment, ..Survey::default() };
     let mut files = Files::new();
     let entries = disk.list(dir).map_err(|e| WalError::io(Op::Read, dir, e))?;
@@ -75,19 +91,25 @@ pub(crate) fn survey(disk: &DiskRef, dir: &Path, state: &LogState) -> Result<Sur
             }
         }
     }
-    link(disk, state, files, &mut survey)?;
+    link(disk, state, files, &mut survey, how)?;
     Ok(survey)
 }
 
 /// Follows the headers back from the newest segment.
-fn link(disk: &DiskRef, state: &LogState, mut files: Files, survey: &mut Survey) -> Result<()> {
+fn link(
+    disk: &DiskRef,
+    state: &LogState,
+    mut files: Files,
+    survey: &mut Survey,
+    how: Open,
+) -> Result<()> {
     let Some((newest, _)) = files.last_key_value() else { return Ok(()) };
     if *newest < state.newest_segment {
         survey.bad_newest = Some((state.newest_segment, "the newest segment is missing"));
     }
     let mut next = None;
     while let Some((sequence, (path, len))) = files.pop_last() {
-        match open(disk, &path, len, state.database, sequence)? {
+        match open(disk, &path, len, (state.database, sequence), how)? {
             Ok(piece) => {
                 next = Some(piece);
                 break;
@@ -107,7 +129,7 @@ fn link(disk: &DiskRef, state: &LogState, mut files: Files, survey: &mut Survey)
             break;
         }
         let found = match files.remove(&previous) {
-            Some((path, len)) => match open(disk, &path, len, state.database, previous)? {
+            Some((path, len)) => match open(disk, &path, len, (state.database, previous), how)? {
                 Ok(piece) => Ok(piece),
                 Err(e) => Err((Some(path), e.what())),
             },
@@ -139,10 +161,10 @@ fn open(
     disk: &DiskRef,
     path: &Path,
     len: u64,
-    database: DatabaseId,
-    sequence: u64,
+    (database, sequence): (DatabaseId, u64),
+    how: Open,
 ) -> Result<std::result::Result<Piece, HeaderError>> {
-    let file = disk.open(path, Open::Write).map_err(|e| WalError::io(Op::Open, path, e))?;
+    let file = disk.open(path, how).map_err(|e| WalError::io(Op::Open, path, e))?;
     let mut bytes = [0; segment::HEADER_BYTES];
     let got = read_full_at(&*file, &mut bytes, 0).map_err(|e| WalError::io(Op::Read, path, e))?;
     if got < segment::HEADER_BYTES {

@@ -9,5 +9,7 @@
 mod basics;
 mod crash;
 mod errors;
+mod inspect;
 mod planted;
+mod salvage;
 mod world;
