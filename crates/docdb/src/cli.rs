@@ -4,6 +4,8 @@
 //! exactly what a user would see.
 
 mod errors;
+mod inspect;
+mod repair;
 mod version;
 
 use std::ffi::OsString;
@@ -16,18 +18,24 @@ use clap::{CommandFactory, Parser, Subcommand};
 /// command line is wrong.
 const FAILED: u8 = 1;
 
+/// Exit code of a command that did nothing because nobody agreed.
+const DECLINED: u8 = 3;
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the command failed; the reason is on standard error
-  2  the command line is wrong";
+  2  the command line is wrong
+  3  nothing was changed, because nobody agreed (`repair`)";
 
 const EXAMPLES: &str = "\
 Examples:
   docdb errors
   docdb errors WalCorrupt
   docdb errors 25 --json
-  docdb version --json";
+  docdb version --json
+  docdb inspect wal --help
+  docdb repair --help";
 
 /// One binary instead of a document database, a search engine and a log collector
 #[derive(Debug, Parser)]
@@ -47,6 +55,10 @@ struct Cli {
 enum Command {
     /// List the error codes and what they mean
     Errors(errors::Arguments),
+    /// Look at files without changing them
+    Inspect(inspect::Arguments),
+    /// Make what is damaged usable again
+    Repair(repair::Arguments),
     /// Print the version
     Version(version::Arguments),
 }
@@ -64,6 +76,12 @@ pub(crate) fn run(
     let done = match &cli.command {
         None => write!(out, "{}", Cli::command().render_help()),
         Some(Command::Errors(arguments)) => errors::run(arguments, out),
+        Some(Command::Inspect(arguments)) => inspect::run(arguments, out),
+        Some(Command::Repair(arguments)) => match repair::run(arguments, out, err) {
+            Ok(repair::Done::Declined) => return ExitCode::from(DECLINED),
+            Ok(repair::Done::Yes) => Ok(()),
+            Err(e) => Err(e),
+        },
         Some(Command::Version(arguments)) => version::run(arguments, out),
     };
     finish(done.and_then(|()| out.flush()), err)
@@ -75,6 +93,11 @@ fn refuse(said: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> ExitC
     // Where the message cannot be written, there is no place left to say so.
     let _ = write!(to, "{}", said.render());
     ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(FAILED))
+}
+
+/// A failure of the log as the commands hand it on.
+fn failed(error: wal::WalError) -> io::Error {
+    io::Error::other(error)
 }
 
 /// A reader that closed its end early, as `head` does, has what it wanted.

@@ -1,5 +1,7 @@
 //! The binary as a process: what only a real process has, its exit code and its streams.
 
+mod wal;
+
 use std::process::{Command, Output};
 
 fn docdb(args: &[&str]) -> Output {
