@@ -17,6 +17,12 @@ impl Shared {
     /// Does what is due.
     pub(crate) fn maintain(&self) {
         self.drive();
+        self.upkeep();
+    }
+
+    /// Does what is due but leading: under load there is always a group to lead, and a timed sync
+    /// must not wait for the load to end.
+    fn upkeep(&self) {
         let now = self.cx.clock.now();
         let (idle, sync_due, open) = {
             let queue = lock(&self.queue);
@@ -156,7 +162,7 @@ impl Shared {
     fn run(self: Arc<Self>) {
         loop {
             self.start_claim();
-            self.maintain();
+            self.upkeep();
             let queue = lock(&self.queue);
             let now = self.cx.clock.now();
             let idle = now.since(queue.last_activity) >= self.cx.options.park_after;
@@ -169,6 +175,7 @@ impl Shared {
                 return;
             }
             if waiting && !queue.leading {
+                drop(self.lead(queue));
                 continue;
             }
             let wait = self.next_look(&queue);

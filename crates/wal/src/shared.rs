@@ -264,7 +264,7 @@ impl Shared {
     }
 
     /// Writes the first group outside the lock and tells its members and the next leader.
-    fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    pub(crate) fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         if let State::Poisoned(cause) = &queue.state {
             let error = WalError::Poisoned { cause: Arc::clone(cause) };
             return self.refuse_waiting(queue, error);

@@ -249,3 +249,35 @@ fn a_reader_follows_the_log_as_it_is_written() {
         assert_eq!(follower.join().unwrap(), [Lsn(1), Lsn(2), Lsn(3)]);
     });
 }
+
+#[test]
+fn a_timed_sync_and_a_claim_do_not_wait_for_the_load_to_end() {
+    // Threads of the log's own, on a disk in memory: nothing here depends on how fast they are.
+    let mut options = small(FsyncMode::Interval(Duration::from_millis(1)));
+    options.background = wal::Background::Threads;
+    let disk = base::io::MemDisk::shared();
+    crate::world::make_dir(&disk);
+    let env = wal::Environment { disk, clock: base::clock::SystemClock::shared(), reserve: None };
+    let dir = std::path::Path::new(crate::world::DIR);
+    let database = base::words::DatabaseId::from_bytes([1; 16]);
+    let log = wal::Log::create(&env, dir, database, options).unwrap();
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        for writer in 0..4 {
+            let (log, stop) = (&log, &stop);
+            scope.spawn(move || {
+                let mut n = writer;
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    log.append(&put(n, 10)).unwrap();
+                    n += 4;
+                }
+            });
+        }
+        // Ends because the syncs come while the writers write; with a sync that waits for a quiet
+        // moment it never would.
+        while log.durable() < Lsn(1000) {
+            std::thread::yield_now();
+        }
+        stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    });
+}
