@@ -11,6 +11,8 @@ use base::slots::{Kind, SlotError, Slots};
 use base::words::{DatabaseId, Lsn};
 
 use crate::error::{Op, Result, WalError};
+use crate::frame::LSN_MAX;
+use crate::segment::NUMBER_MAX;
 use crate::sync::{Mutex, lock};
 
 /// The manifest's part of a log's state.
@@ -38,6 +40,16 @@ impl LogState {
             replay_lsn: Lsn::ZERO,
             durable_lsn: Lsn::ZERO,
         }
+    }
+
+    /// Refuses numbers that no log of ours reaches, so that nobody after this has to.
+    pub(crate) fn check(&self) -> Result<()> {
+        let sequences = [self.first_segment, self.newest_segment];
+        let lsns = [self.replay_lsn.0, self.durable_lsn.0];
+        if sequences.iter().any(|n| *n > NUMBER_MAX) || lsns.iter().any(|n| *n > LSN_MAX) {
+            return Err(WalError::Manifest(Arc::from("a number in it is out of range")));
+        }
+        Ok(())
     }
 }
 

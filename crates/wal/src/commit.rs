@@ -12,6 +12,7 @@ use base::clock::Instant;
 use base::words::Lsn;
 
 use crate::error::{Result, WalError};
+use crate::frame::LSN_MAX;
 use crate::sync::{Arc, Mutex, lock};
 use crate::transaction::{Class, Transaction, stamp};
 use crate::writer::Batch;
@@ -152,6 +153,15 @@ impl Queue {
             State::Poisoned(cause) => Err(WalError::Poisoned { cause: Arc::clone(cause) }),
             State::Closed => Err(WalError::Closed),
         }
+    }
+
+    /// Whether there are LSNs left for so many more frames.
+    pub(crate) fn numbers(&self, frames: u32) -> Result<()> {
+        let last = self.next_lsn.0.saturating_add(u64::from(frames));
+        if last > LSN_MAX {
+            return Err(WalError::TooLarge { what: "the LSN", value: last, limit: LSN_MAX });
+        }
+        Ok(())
     }
 
     /// Bytes of claimed space that are missing for `bytes` more of this class.

@@ -99,6 +99,23 @@ impl Shared {
         }
     }
 
+    /// Writes into the manifest how far a closed log goes: the closing frame says it too, but is
+    /// the first thing that goes when the file loses its end.
+    pub(crate) fn record_end(&self) {
+        let mut state = lock(&self.state);
+        let newest = self.cx.catalog.newest().map_or(0, |newest| newest.sequence);
+        let mut next = *state;
+        next.durable_lsn = next.durable_lsn.max(self.durable());
+        next.newest_segment = next.newest_segment.max(newest);
+        if next == *state {
+            return;
+        }
+        match self.anchor.store(&next) {
+            Ok(()) => *state = next,
+            Err(error) => tracing::warn!(%error, "the end of the closed log was not recorded"),
+        }
+    }
+
     /// Makes the reserve again when there is clearly room for it.
     pub(crate) fn refill_reserve(&self) {
         let Some(reserve) = &self.reserve else { return };

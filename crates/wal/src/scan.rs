@@ -8,10 +8,14 @@ use std::io;
 use base::io::{FileRef, read_full_at};
 use base::words::Lsn;
 
-use crate::frame::{self, HEADER_BYTES, Header, Seed};
+use crate::frame::{self, HEADER_BYTES, Header, Kind, Seed};
+use crate::payload;
 
 /// Bytes read at once.
 const CHUNK: usize = 1024 * 1024;
+
+/// Bytes read first when looking for a header.
+const CHUNK_FIRST: usize = 4 * 1024;
 
 /// One step of a scan.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -138,6 +142,9 @@ impl Scanner {
         if crc32c::crc32c(self.payload()) != header.payload_crc {
             return Ok(Step::Bad { what: "the frame payload's checksum does not fit" });
         }
+        if header.kind == Kind::Gap && !is_gap(&header, self.payload()) {
+            return Ok(Step::Bad { what: "the gap ends before it begins" });
+        }
         let offset = self.offset;
         self.offset += total as u64;
         Ok(Step::Frame { header, offset, crc })
@@ -163,6 +170,12 @@ impl Scanner {
     }
 }
 
+/// Whether the payload of a gap is an LSN at or behind its own, and one that can be counted on
+/// from.
+fn is_gap(header: &Header, payload: &[u8]) -> bool {
+    payload::decode_lsn(payload).is_some_and(|to| to >= header.lsn && to.0 <= frame::LSN_MAX)
+}
+
 /// What lies behind a bad frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Behind {
@@ -179,10 +192,14 @@ fn each_header(
     end: u64,
     mut see: impl FnMut(u64, Header) -> bool,
 ) -> io::Result<()> {
-    let mut buffer = vec![0; CHUNK.min(usize::try_from(end.saturating_sub(from)).unwrap_or(CHUNK))];
+    // It grows from read to read: who wants the next header only mostly finds it close by.
+    let mut chunk = CHUNK_FIRST;
+    let mut buffer = Vec::new();
     let mut at = from.next_multiple_of(frame::ALIGN as u64);
     while at + HEADER_BYTES as u64 <= end {
-        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
+        let want = usize::try_from(end - at).unwrap_or(usize::MAX).min(chunk);
+        chunk = CHUNK.min(chunk * 4);
+        buffer.resize(want.max(buffer.len()), 0);
         let space = buffer.get_mut(..want).unwrap_or_default();
         let got = read_full_at(&**file, space, at)?;
         let bytes = space.get(..got).unwrap_or_default();

@@ -38,6 +38,9 @@ pub const BYTES_MIN: u64 = 1024;
 pub const BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Segment sizes are multiples of this.
 pub const ALIGN: u64 = 512;
+/// Largest sequence, and largest number in the name of a spare or spool file: larger ones were
+/// not written by us, and one can always be added.
+pub const NUMBER_MAX: u64 = 1 << 56;
 /// The format version that is written, and the newest that is read.
 pub const VERSION: u32 = 1;
 
@@ -184,7 +187,7 @@ pub enum FileName {
 }
 
 impl FileName {
-    /// Reads a name; `None` when it is not one of ours.
+    /// Reads a name; `None` when it is not one of ours, written as we write it.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
         if let Some(hex) = name.strip_suffix(SUFFIX) {
@@ -192,9 +195,13 @@ impl FileName {
             return (hex.len() == 16 && lower)
                 .then(|| u64::from_str_radix(hex, 16).ok())
                 .flatten()
+                .filter(|sequence| (1..=NUMBER_MAX).contains(sequence))
                 .map(Self::Segment);
         }
-        let number = |digits: &str| digits.parse().ok();
+        let number = |digits: &str| {
+            let number: u64 = digits.parse().ok()?;
+            (number <= NUMBER_MAX && number.to_string() == digits).then_some(number)
+        };
         if let Some(digits) = name.strip_prefix(SPARE) {
             return number(digits).map(Self::Spare);
         }
@@ -256,7 +263,9 @@ mod tests {
             let path = name.path(dir);
             assert_eq!(FileName::parse(path.file_name().unwrap().to_str().unwrap()), Some(name));
         }
-        for foreign in ["1.wal", "000000000000000A.wal", "spare-x", "LOCK", "notes.txt", ".wal"] {
+        let foreign = ["1.wal", "000000000000000A.wal", "spare-x", "LOCK", "notes.txt", ".wal"];
+        let too_large = ["ffffffffffffffff.wal", "spare-18446744073709551615", "spool-01"];
+        for foreign in foreign.into_iter().chain(too_large) {
             assert_eq!(FileName::parse(foreign), None, "{foreign}");
         }
     }

@@ -186,6 +186,7 @@ impl Shared {
         let mut queue = lock(&self.queue);
         loop {
             queue.admit()?;
+            queue.numbers(tx.len())?;
             let waiting = queue.waiting_bytes;
             if waiting > 0 && waiting + bytes > self.cx.options.waiting_bytes_max {
                 match full {
@@ -471,6 +472,9 @@ impl Shared {
             }
         };
         self.end_threads();
+        if closed.is_ok() && matches!(before, State::Open) {
+            self.record_end();
+        }
         let mut held = lock(&self.held);
         let first = held.take().is_some();
         match (closed, before) {

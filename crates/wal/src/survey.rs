@@ -70,6 +70,7 @@ type Files = BTreeMap<u64, (PathBuf, u64)>;
 
 /// Lists `dir` and sorts out what is what. Writes nothing; `how` is how segments are opened.
 pub(crate) fn survey(disk: &DiskRef, dir: &Path, state: &LogState, how: Open) -> Result<Survey> {
+    state.check()?;
     let mut survey = Survey { max_sequence: state.newest_segment, ..Survey::default() };
     let mut files = Files::new();
     let entries = disk.list(dir).map_err(|e| WalError::io(Op::Read, dir, e))?;

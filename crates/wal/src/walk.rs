@@ -105,7 +105,8 @@ pub(crate) fn walk(
         good: begin,
         good_lsn: before,
         before_good: (begin, before),
-        hint: state.durable_lsn.max(first.header.hint),
+        // A checkpoint holds only what was durable.
+        hint: state.durable_lsn.max(state.replay_lsn).max(first.header.hint),
         closed: false,
         wall_ms: 0,
         frames: 0,
@@ -254,34 +255,31 @@ impl Walker<'_> {
                 (self.replay)(&frame)?;
             }
         } else if header.lsn > self.replay_lsn {
-            self.deliver(begin, header.lsn)?;
+            self.deliver(begin, after)?;
         }
         Ok(None)
     }
 
-    /// Reads a transaction of several frames again, now that it is known to be whole.
-    fn deliver(&mut self, begin: Position, last: Lsn) -> Result<()> {
-        for index in begin.piece..self.pieces.len() {
+    /// Reads a transaction of several frames again, now that it is known to be whole: nothing
+    /// outside it, or many small ones would cost a read buffer each.
+    fn deliver(&mut self, begin: Position, after: Position) -> Result<()> {
+        for index in begin.piece..=after.piece {
             let Some(piece) = self.pieces.get(index) else { break };
             let from = if index == begin.piece { begin.offset } else { HEADER_BYTES as u64 };
-            let end = self.end_of(index);
+            let end = if index == after.piece { after.offset } else { self.end_of(index) };
             let mut scanner = Scanner::new(piece.file.clone(), self.seed(piece), from, end);
-            loop {
+            while scanner.offset() < end {
                 let step = scanner.step().map_err(|e| WalError::io(Op::Read, &piece.path, e))?;
-                let Step::Frame { header, .. } = step else { break };
-                if header.kind.is_hint() {
-                    continue;
-                }
-                if header.lsn > self.replay_lsn {
+                let Step::Frame { header, .. } = step else {
+                    let (sequence, lsn) = (piece.header.sequence, self.good_lsn);
+                    return Err(corrupt(sequence, from, lsn, lsn, "it changed while read"));
+                };
+                if !header.kind.is_hint() && header.lsn > self.replay_lsn {
                     (self.replay)(&Frame::new(&header, scanner.payload()))?;
-                }
-                if header.lsn >= last {
-                    return Ok(());
                 }
             }
         }
-        let piece = self.pieces.get(begin.piece).map_or(0, |piece| piece.header.sequence);
-        Err(corrupt(piece, begin.offset, self.good_lsn, self.good_lsn, "it changed while read"))
+        Ok(())
     }
 
     /// Torn tail or damage?

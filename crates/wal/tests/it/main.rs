@@ -11,5 +11,6 @@ mod crash;
 mod errors;
 mod inspect;
 mod planted;
+mod rot;
 mod salvage;
 mod world;
