@@ -59,6 +59,7 @@ pub(crate) fn stages() -> Result<Vec<Stage>> {
             each_manifest("clippy", &selection, &["-D", "warnings"])
         }),
         Stage::new("test", test),
+        Stage::new("strace", strace),
         Stage::new("doctest", || {
             cargo(&["test", "--doc", "--workspace", "--locked", "--profile", "ci"])
         }),
@@ -117,6 +118,23 @@ fn rustdoc() -> Result<Outcome> {
 /// Runs every criterion bench once, without measuring.
 fn criterion_smoke() -> Result<Outcome> {
     cargo(&["bench", "--workspace", "--locked", "--profile", "ci", "--bench", "*", "--", "--test"])
+}
+
+/// Counts the system calls of a commit. The same test is part of `test`, where it passes without
+/// having looked when `strace` is missing; here it is installed, or the stage is skipped.
+fn strace() -> Result<Outcome> {
+    if !Process::new("strace").args(["-V"]).succeeds_quietly() {
+        let install = ["120", "apt-get", "install", "--yes", "strace"];
+        if !Process::new("timeout").args(install).succeeds_quietly() {
+            return Ok(Outcome::Skipped("strace is neither installed nor to be had".to_owned()));
+        }
+    }
+    if !Process::new("strace").args(["-f", "-o", "/dev/null", "true"]).succeeds_quietly() {
+        return Ok(Outcome::Skipped("this machine lets no program follow another".to_owned()));
+    }
+    let selection = ["--package", "wal", "--test", "strace"];
+    Process::cargo().args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
+    Ok(Outcome::passed())
 }
 
 /// Builds in a directory of its own: `--cfg shuttle` changes every crate.
