@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use base::io::RealDisk;
 use serde_json::{Value, json};
+use wal::frame::Kind;
 use wal::inspect::{
     Ending, FrameInspection, Inspection, Role, SegmentInspection, Verdict, inspect,
 };
@@ -89,8 +90,10 @@ fn write_frame(frame: &FrameInspection, out: &mut dyn Write) -> io::Result<()> {
     let header = &frame.header;
     let note = match (key(frame), frame.payload_lsn) {
         (Some(key), _) => key,
+        (None, Some(lsn)) if header.kind == Kind::Gap => format!("lost up to LSN {lsn}"),
         (None, Some(lsn)) => format!("up to LSN {lsn}"),
-        (None, None) => format!("durable up to LSN {}", header.hint),
+        (None, None) if header.kind.is_hint() => format!("durable up to LSN {}", header.hint),
+        (None, None) => String::new(),
     };
     let line = format!(
         "{:>7} {:>10} {:>11}  {:<17} {:>7} {:>6}  {note}",
@@ -153,8 +156,8 @@ fn write_text(path: &Path, found: &Inspection, out: &mut dyn Write) -> io::Resul
         }
         Some(Verdict::Recovers { last, rewritten, cut }) => writeln!(
             out,
-            "\nverdict    opens after recovery, last LSN {last} ({rewritten} behind the last hint, \
-             {cut} intact frames cut)"
+            "\nverdict    opens after recovery, last LSN {last}; LSNs behind the last hint: \
+             {rewritten}, frames cut: {cut}"
         ),
         Some(Verdict::Refuses(why)) => writeln!(out, "\nverdict    does not open: {why}"),
     }
@@ -183,7 +186,7 @@ fn write_segment(segment: &SegmentInspection, out: &mut dyn Write) -> io::Result
     let lsns = segment.lsns.map_or("no LSN".to_owned(), |(from, to)| format!("LSN {from} to {to}"));
     writeln!(
         out,
-        "  frames   {} ({}), {lsns}, {} transactions end here, {} payload bytes",
+        "  frames   {} ({}), {lsns}, transactions that end here: {}, payload bytes: {}",
         segment.frames(),
         if kinds.is_empty() { "none".to_owned() } else { kinds.join(", ") },
         segment.transactions,

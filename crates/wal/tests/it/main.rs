@@ -9,6 +9,7 @@
 mod basics;
 mod crash;
 mod errors;
+mod fixtures;
 mod inspect;
 mod planted;
 mod rot;
