@@ -80,7 +80,7 @@ pub struct SalvageReport {
     pub outcome: Outcome,
     /// Why the log could not be opened.
     pub refusal: Option<String>,
-    /// Segments that were read.
+    /// Segments that were read to find out what is lost; none when nothing is to be done.
     pub segments: Vec<u64>,
     /// What is damaged.
     pub damaged: Vec<DamagedPlace>,
@@ -181,7 +181,11 @@ impl fmt::Display for SalvageReport {
         writeln!(f, "database   {} ({source})", self.database)?;
         let segments = plural(self.segments.len() as u64, "segment");
         let frames = plural(self.frames_kept, "frame");
-        writeln!(f, "read       {segments}, {frames} kept, last LSN {}", self.last)?;
+        if self.outcome == Outcome::NothingToDo {
+            writeln!(f, "read       {frames} from the checkpoint on, last LSN {}", self.last)?;
+        } else {
+            writeln!(f, "read       {segments}, {frames} kept, last LSN {}", self.last)?;
+        }
         if let Some(refusal) = &self.refusal {
             writeln!(f, "refused    {refusal}")?;
         }
