@@ -123,7 +123,10 @@ impl Slots {
         // be opened, acted on, and gone after the next power loss.
         let dir = base.parent().unwrap_or(Path::new("/"));
         disk.sync_dir(dir).map_err(at(dir))?;
-        slots.store(value)?;
+        // All three, so that replacing the value later needs no room on a disk that is full.
+        for _ in 0..FILES {
+            slots.store(value)?;
+        }
         Ok(slots)
     }
 
@@ -315,7 +318,8 @@ mod tests {
         let disk = MemDisk::shared();
         let mut slots = Slots::create(&disk, &base(), KIND, b"one").unwrap();
         slots.store(b"two").unwrap();
-        for (i, expect) in [(1, Some(&b"one"[..])), (0, None)] {
+        let one = Some(&b"one"[..]);
+        for (i, expect) in [(0, one), (1, one), (2, None)] {
             let file = disk.open(&slot_path(&base(), i), Open::Write).unwrap();
             file.write_at(b"x", 33).unwrap();
             match expect {

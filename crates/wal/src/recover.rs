@@ -211,7 +211,9 @@ fn split(cx: &Context, pieces: &[Piece], walked: &Walk) -> Result<Split> {
     // A segment that begins right behind the last durable frame may itself not be durable, not
     // even its name: the fresh one follows the segment before it.
     let begins = |piece: &&Piece| piece.header.first_lsn == walked.durable.next();
-    if let Some(piece) = pieces.iter().find(begins) {
+    // Only the walk's word counts: a header that it did not come to may say anything.
+    let walked_to = pieces.get(..=walked.end.piece).unwrap_or_default();
+    if let Some(piece) = walked_to.iter().find(begins) {
         let at =
             Position { piece: 0, offset: piece.header.previous_end, chain: piece.header.chain };
         return Ok(Split { previous: piece.header.previous, at });

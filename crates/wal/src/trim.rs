@@ -101,7 +101,11 @@ impl Shared {
         let count = segments.iter().take(most).take_while(|segment| segment.last() <= low).count();
         let first = segments.get(count).map_or(Lsn(1), |segment| segment.first_lsn);
         let mut trimmed = Trimmed { first, let_go, ..Trimmed::default() };
-        let Some(oldest) = segments.get(count).filter(|_| count > 0) else { return Ok(trimmed) };
+        let Some(oldest) = segments.get(count).filter(|_| count > 0) else {
+            drop(state);
+            self.refill_reserve();
+            return Ok(trimmed);
+        };
         let mut next = *state;
         next.first_segment = oldest.sequence;
         next.durable_lsn = next.durable_lsn.max(self.durable());

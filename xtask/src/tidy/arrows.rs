@@ -57,8 +57,8 @@ pub(super) fn check(manifest: &Path, packages: &[Package]) -> Vec<Finding> {
             let is_ours = ARROWS.iter().any(|ours| ours.name == name);
             // A crate's tests may turn on features of the crate itself.
             let is_for_tests = allowed.tests.contains(&name) || name == package.name;
-            let is_allowed = allowed.product.contains(&name)
-                || (dependency.need == Need::Tests && is_for_tests);
+            let is_allowed =
+                allowed.product.contains(&name) || (dependency.need == Need::Tests && is_for_tests);
             if is_ours && !is_allowed {
                 let what = format!("{} must not depend on {name}", package.name);
                 findings.push(Finding::new(manifest, 0, what));

@@ -10,6 +10,8 @@ mod basics;
 mod crash;
 mod errors;
 mod fixtures;
+mod full;
+mod input;
 mod inspect;
 mod planted;
 mod rot;
