@@ -153,3 +153,19 @@ fn no_few_failing_calls_break_a_promise_together() {
         sweep(mode, 1, some_calls);
     }
 }
+
+#[test]
+fn the_same_faults_give_the_same_run_call_by_call() {
+    for mode in MODES {
+        let trace = |faults: &[Fault]| {
+            let mut count = Count::default();
+            run(mode, faults, &mut count);
+            count.trace
+        };
+        let none = trace(&[]);
+        for faults in some_calls(200).iter().take(40) {
+            assert_eq!(trace(faults), trace(faults), "{faults:?}");
+            assert_ne!(trace(faults), none, "{faults:?} changed no call");
+        }
+    }
+}

@@ -83,6 +83,8 @@ pub(crate) struct Run {
     durable: Lsn,
     next: u64,
     effects: Vec<Effect>,
+    /// A hash of the calls on the disks before this one.
+    trace: u64,
     /// Errors seen.
     pub(crate) errors: u64,
 }
@@ -93,6 +95,8 @@ pub(crate) struct Count {
     pub(crate) runs: u64,
     pub(crate) errors: u64,
     pub(crate) poisoned: u64,
+    /// A hash of every call of every run.
+    pub(crate) trace: u64,
 }
 
 impl Run {
@@ -109,6 +113,7 @@ impl Run {
             durable: Lsn::ZERO,
             next: 0,
             effects,
+            trace: 0,
             errors: 0,
         }
     }
@@ -291,6 +296,7 @@ impl Run {
     /// still to come.
     pub(crate) fn kill(&mut self, faults: &[Fault], calls: u64) -> bool {
         std::mem::forget(self.log.take());
+        self.trace = self.disk.trace_hash();
         self.disk = self.disk.crash(&Crash::Kill);
         for fault in faults {
             let nth = fault.nth.saturating_sub(calls);
@@ -410,6 +416,8 @@ impl Run {
     pub(crate) fn finish(&mut self, count: &mut Count) {
         count.runs += 1;
         count.errors += self.errors;
+        let trace = self.trace.rotate_left(1) ^ self.disk.trace_hash();
+        count.trace = count.trace.rotate_left(1) ^ trace;
         self.disk.clear_faults();
         if self.log.is_none() && self.acknowledged() == Lsn::ZERO {
             // It never came to a log. Now it does.
