@@ -15,13 +15,17 @@
 //! `cargo xtask bench` finds it by itself. Start with `src/bin/seam.rs`.
 
 pub mod documents;
+pub mod log;
 pub mod machine;
 pub mod paired;
 pub mod probe;
 pub mod report;
+#[cfg(feature = "peers")]
+pub mod rocks;
 pub mod scratch;
 pub mod stopwatch;
 pub mod verdict;
+pub mod writers;
 
 use std::io::{self, Write};
 use std::path::PathBuf;

@@ -10,6 +10,10 @@ use crate::process::{Failure, Process, Result};
 use crate::workspace;
 
 const PACKAGE: &str = "benches";
+/// The program that measures other engines, and the feature it needs.
+const PEERS: &str = "peers";
+/// The peers' library that is the system's.
+const PEERS_LIBRARY: &str = "librocksdb-dev";
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -19,6 +23,9 @@ pub(crate) struct Arguments {
     /// Print the names of the benches and stop
     #[arg(long)]
     list: bool,
+    /// Measure other engines too; installs the library that they need
+    #[arg(long)]
+    peers: bool,
     /// Run each bench once on little work, to see that it works
     #[arg(long, conflicts_with_all = ["compare", "save"])]
     smoke: bool,
@@ -32,7 +39,7 @@ pub(crate) struct Arguments {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let known = programs()?;
+    let known = programs(arguments.peers)?;
     if arguments.list {
         for name in known {
             println!("{name}");
@@ -41,6 +48,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     if let Some(name) = arguments.names.iter().find(|name| !known.contains(name)) {
         return Err(Failure::new(format!("no bench is called `{name}`; see --list")));
+    }
+    if arguments.peers {
+        install_peers()?;
     }
     // Read before an hour of measuring, not after it.
     let base = arguments.compare.as_deref().map(load).transpose()?;
@@ -60,7 +70,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 
 /// The stage of `ci`.
 pub(crate) fn smoke() -> Result<String> {
-    let names = programs()?;
+    let names = programs(false)?;
     run_smoke(&names)?;
     Ok(format!("{} programs, once each", names.len()))
 }
@@ -72,18 +82,33 @@ pub(crate) fn measure_all() -> Result<String> {
         Process::cargo().args(["bench", "--workspace", "--locked", "--bench", "*"]).run()?;
     }
     let path = reports_dir().join("nightly.json");
-    save(&path, &measure(&programs()?)?)?;
+    save(&path, &measure(&programs(false)?)?)?;
     Ok(format!("results in {}", path.display()))
 }
 
-/// The names of the bench programs, sorted.
-fn programs() -> Result<Vec<String>> {
+/// Makes sure that the peers can be linked.
+fn install_peers() -> Result<()> {
+    if Process::new("dpkg").args(["--status", PEERS_LIBRARY]).succeeds_quietly() {
+        return Ok(());
+    }
+    Process::new("apt-get").args(["install", "--yes", PEERS_LIBRARY]).run()
+}
+
+/// The features that a program needs.
+fn features(name: &str) -> &'static [&'static str] {
+    if name == PEERS { &["--features", PEERS] } else { &[] }
+}
+
+/// The names of the bench programs, sorted; the one that measures other engines only when they are
+/// wanted.
+fn programs(with_peers: bool) -> Result<Vec<String>> {
     let packages = workspace::packages("Cargo.toml")?;
     let package = packages
         .iter()
         .find(|package| package.name == PACKAGE)
         .ok_or_else(|| Failure::new("the workspace has no crate `benches`"))?;
-    Ok(package.targets_of_kind("bin").into_iter().map(str::to_owned).collect())
+    let names = package.targets_of_kind("bin").into_iter();
+    Ok(names.filter(|name| with_peers || *name != PEERS).map(str::to_owned).collect())
 }
 
 fn reports_dir() -> PathBuf {
@@ -94,6 +119,7 @@ fn run_smoke(names: &[String]) -> Result<()> {
     for name in names {
         Process::cargo()
             .args(["run", "--locked", "--profile", "ci", "--package", PACKAGE, "--bin", name])
+            .args(features(name))
             .args(["--", "--smoke"])
             .run()?;
     }
@@ -109,6 +135,7 @@ fn measure(names: &[String]) -> Result<Vec<Value>> {
         let path = dir.join(format!("{name}.json"));
         Process::cargo()
             .args(["run", "--locked", "--release", "--package", PACKAGE, "--bin", name])
+            .args(features(name))
             .args(["--".as_ref(), "--json".as_ref(), path.as_os_str()])
             .run()?;
         reports.push(parse(&path)?);
@@ -219,6 +246,7 @@ mod tests {
         let arguments = Arguments {
             names: vec!["nonsense".to_owned()],
             list: false,
+            peers: false,
             smoke: false,
             compare: None,
             save: None,

@@ -1,5 +1,6 @@
 //! What the storage seam costs: `base::io` against the same system calls made directly. Everything
-//! docdb writes passes the seam, so this is the ceiling of all that stands on it.
+//! docdb writes passes the seam, so this is the ceiling of all that stands on it. Something is
+//! claimed for durable writes only.
 
 use std::io;
 use std::process::ExitCode;
@@ -41,7 +42,10 @@ fn write(bench: &mut Bench) -> io::Result<()> {
         name: "write",
         operation: "4 KiB write without sync into a zero-filled file",
         peer: "system calls",
-        aim: Some(0.9),
+        // A call through a trait and the standard library costs a fraction of a microsecond more
+        // than the bare system call. It is shown, not judged: no write of ours goes without the
+        // sync beside which it vanishes, or is as small as one block.
+        aim: None,
     };
     compare(bench, case, writes, Sync::Never)
 }
