@@ -2,7 +2,6 @@
 //! of different sizes, and doing nothing.
 //!
 //! One test, because the counter is the process's.
-#![expect(clippy::print_stdout, reason = "a test says what it measured")]
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
 use std::path::{Path, PathBuf};
