@@ -100,13 +100,15 @@ impl Log {
     /// What a creation that was interrupted left there is replaced.
     ///
     /// # Errors
-    /// The disk's; `FileOpen` when there is a log already, be it damaged.
+    /// The disk's; `FileOpen` when there is a log already, be it damaged; `Unsupported` when a
+    /// setting is out of range, and then nothing was made.
     pub fn create(
         env: &Environment,
         dir: &Path,
         database: DatabaseId,
         options: Options,
     ) -> Result<Self> {
+        options.validate()?;
         if is_log(&env.disk, dir)? {
             return Err(WalError::Exists(dir.to_path_buf()));
         }

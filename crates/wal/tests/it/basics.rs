@@ -1,15 +1,17 @@
 //! What a log does when nothing goes wrong.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use base::clock::WallMs;
 use base::error::Code;
-
-use base::words::{Change, CollectionId, DocId, Lsn};
+use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
+use sim::VirtualClock;
 use sim::disk::FaultDisk;
-use wal::{FsyncMode, Hold, Upto};
+use wal::{FsyncMode, Hold, Log, Options, Upto};
 
-use crate::world::{MODES, Step, World, content, files, open, put, small};
+use crate::world::{DIR, MODES, Step, World, content, env, files, open, put, small};
 
 const ALL: [Step; 10] = [
     Step::Append,
@@ -49,6 +51,18 @@ fn lsns_are_consecutive_and_a_transaction_keeps_together() {
         seen.push((frame.lsn.0, frame.tx_first.0));
     }
     assert_eq!(seen, [(1, 1), (2, 2), (3, 2), (4, 2), (5, 5), (6, 6), (7, 6), (8, 8), (9, 9)]);
+}
+
+#[test]
+fn a_creation_with_a_setting_out_of_range_leaves_nothing_in_its_way() {
+    let disk = FaultDisk::new().shared();
+    let env = env(&disk, &VirtualClock::new(WallMs(0)));
+    let (dir, database) = (Path::new(DIR), DatabaseId::from_bytes([1; 16]));
+    disk.create_dir(dir).unwrap();
+    let bad = Options { segment_bytes_first: 1000, ..small(FsyncMode::Group) };
+    let refused = Log::create(&env, dir, database, bad).unwrap_err();
+    assert_eq!(refused.code(), Code::Unsupported);
+    Log::create(&env, dir, database, small(FsyncMode::Group)).unwrap();
 }
 
 #[test]
