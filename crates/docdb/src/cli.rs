@@ -26,7 +26,9 @@ Exit codes:
   0  done
   1  the command failed; the reason is on standard error
   2  the command line is wrong
-  3  nothing was changed, because nobody agreed (`repair`)";
+  3  nothing was changed, because nobody agreed (`repair`)
+
+A failure ends with code=NAME; `docdb errors NAME` says what the code means.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -95,9 +97,10 @@ fn refuse(said: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> ExitC
     ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(FAILED))
 }
 
-/// A failure of the log as the commands hand it on.
+/// A failure of the log as the commands hand it on, with the code that `docdb errors` explains.
 fn failed(error: wal::WalError) -> io::Error {
-    io::Error::other(error)
+    let code = error.code().name();
+    io::Error::other(format!("{error} code={code}"))
 }
 
 /// A reader that closed its end early, as `head` does, has what it wanted.

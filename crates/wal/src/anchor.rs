@@ -91,10 +91,15 @@ fn slot_error(e: &SlotError) -> WalError {
             );
             WalError::io(Op::Write, path, again)
         }
-        SlotError::Missing(_)
-        | SlotError::Corrupt(_)
-        | SlotError::Version { .. }
-        | SlotError::TooLarge(_) => WalError::Manifest(Arc::from(e.to_string())),
+        SlotError::Missing(_) => WalError::Manifest(Arc::from(format!(
+            "{e}; if there is a log beside it, run `docdb repair --salvage`"
+        ))),
+        SlotError::Corrupt(_) => {
+            WalError::Manifest(Arc::from(format!("{e}; run `docdb repair --salvage`")))
+        }
+        SlotError::Version { .. } | SlotError::TooLarge(_) => {
+            WalError::Manifest(Arc::from(e.to_string()))
+        }
     }
 }
 

@@ -20,6 +20,17 @@ pub enum Op {
     Sync,
 }
 
+impl std::fmt::Display for Op {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Open => "open",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Sync => "sync",
+        })
+    }
+}
+
 /// Where and how a log is damaged. Boxed inside [`WalError`] to keep results small.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Damage {
@@ -39,7 +50,7 @@ pub struct Damage {
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum WalError {
     /// The system refused a call.
-    #[error("{op:?} failed path=`{}`: {source}", path.display())]
+    #[error("{op} failed path=`{}`: {source}", path.display())]
     Io {
         /// What was tried.
         op: Op,
@@ -68,7 +79,8 @@ pub enum WalError {
     },
     /// The log is damaged where it had been durable.
     #[error(
-        "the log is damaged segment={} offset={} lost={}..={}: {}; run `docdb repair --salvage`",
+        "the log is damaged segment={} offset={} unreachable={}..={}: {}; \
+         `docdb repair --salvage` keeps what is whole",
         .0.segment, .0.offset, .0.lost_from, .0.lost_to, .0.what
     )]
     Corrupt(Box<Damage>),

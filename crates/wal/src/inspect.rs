@@ -142,8 +142,7 @@ pub fn inspect(
     match stat.map(|stat| stat.kind) {
         Some(EntryKind::Directory) => inspect_dir(disk, path, see),
         Some(EntryKind::File) => inspect_file(disk, path, stat.map_or(0, |stat| stat.len), see),
-        Some(EntryKind::Other) => Err(WalError::NoLog(path.to_path_buf())),
-        None => Err(WalError::io(Op::Open, path, std::io::ErrorKind::NotFound.into())),
+        Some(EntryKind::Other) | None => Err(WalError::NoLog(path.to_path_buf())),
     }
 }
 

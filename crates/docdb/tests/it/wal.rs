@@ -104,8 +104,10 @@ fn inspect_of_what_is_no_log_exits_with_1_and_says_so() {
     assert_eq!(output.status.code(), Some(1));
     let err = text(&output.stderr);
     assert!(err.starts_with("docdb: there is no log in"), "{err}");
+    assert!(err.ends_with(" code=FileOpen\n"), "{err}");
     let output = docdb(&["inspect", "wal"], &dir.path().join("nothing"));
     assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).starts_with("docdb: there is no log in"));
 }
 
 #[test]
