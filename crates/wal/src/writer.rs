@@ -192,9 +192,14 @@ impl Writer {
             self.rotate(lsn, first)?;
         }
         if batch.spool.is_some() || first > self.room() {
-            self.write_large(batch, at)?;
+            // Of a spooled transaction, which is a batch of its own, only the end is in memory.
+            let len = match &batch.spool {
+                Some(_) => batch.bytes.len().saturating_sub(at),
+                None => usize::try_from(first).unwrap_or(usize::MAX),
+            };
+            self.write_large(batch, at, len)?;
             self.sync_group()?;
-            return Ok((1, batch.bytes.len().saturating_sub(at)));
+            return Ok((1, len));
         }
         let (mut count, mut bytes) = (0, 0);
         for len in lens {
@@ -270,10 +275,11 @@ impl Writer {
     }
 
     /// Writes one transaction that waits in a file or is larger than a segment.
-    fn write_large(&mut self, batch: &mut Batch, at: usize) -> Result<(), Fail> {
+    /// `len` bytes of it are in memory, from `at` on.
+    fn write_large(&mut self, batch: &mut Batch, at: usize, len: usize) -> Result<(), Fail> {
         let start = self.active.as_ref().map(|a| (a.segment.sequence, a.offset, a.chain, a.solid));
         let last = self.last;
-        let written = self.stream(batch, at);
+        let written = self.stream(batch, at, len);
         let Err(fail) = written else { return Ok(()) };
         let Fail::Refused(error) = fail else { return Err(fail) };
         // Frames of it may stand before the one that failed: take all of them back, which is
@@ -295,7 +301,7 @@ impl Writer {
         }
     }
 
-    fn stream(&mut self, batch: &mut Batch, at: usize) -> Result<(), Fail> {
+    fn stream(&mut self, batch: &mut Batch, at: usize, len: usize) -> Result<(), Fail> {
         if let Some(spool) = &batch.spool {
             let (mut from, mut lsn) = (0, batch.first);
             while from < spool.len() {
@@ -306,12 +312,7 @@ impl Writer {
                 lsn = self.last.next();
             }
         }
-        let len = batch.lens.first().copied().unwrap_or_default();
-        let end = match &batch.spool {
-            Some(_) => batch.bytes.len(),
-            None => at.saturating_add(usize::try_from(len).unwrap_or(usize::MAX)),
-        };
-        let end = end.min(batch.bytes.len());
+        let end = at.saturating_add(len);
         self.spread(batch.bytes.get_mut(at..end).unwrap_or_default())
     }
 

@@ -295,3 +295,15 @@ fn a_timed_sync_and_a_claim_do_not_wait_for_the_load_to_end() {
         stop.store(true, std::sync::atomic::Ordering::Relaxed);
     });
 }
+
+#[test]
+fn a_transaction_larger_than_a_segment_may_share_a_group_with_others() {
+    for mode in MODES {
+        let mut world = World::new(&FaultDisk::new(), small(mode));
+        world.commit(&[&[30], &[1500, 1500, 1800], &[40], &[1900, 1900, 1900], &[50]]).unwrap();
+        let (changes, last) = content(world.log()).unwrap();
+        assert_eq!((changes.len(), last), (9, Lsn(9)), "{mode:?}");
+        world.step(Step::Reopen).unwrap();
+        assert_eq!(content(world.log()).unwrap(), (changes, last), "{mode:?}");
+    }
+}
