@@ -23,8 +23,13 @@
 //! With two, a writer overwrites the older one. After a sync that failed, a process may read the
 //! newer one from the page cache though the disk never got it; overwriting the older one then
 //! leaves, if power fails in that moment, none. So a version read at open is first written again
-//! into the *third* file and synced before anybody acts on it: of the other two, one is durable
-//! for certain. After a failed store the same file is written again, never another.
+//! into the *third* file and synced: of the other two, one is durable for certain. Then the file
+//! it was read from is written again too, before anybody acts on the value.
+//!
+//! After a failed store the same file is written again, never another. That holds across
+//! processes: two files with the same newest value are one and the copy that an open made of it,
+//! and nobody can see whether the copy's sync failed. The next open writes the newer of the two
+//! first and the other after it, and never the third, which may be the only one on the disk.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -196,25 +201,27 @@ impl Slots {
                 other => other,
             }
             .map_err(at(&path))?;
-            let sequence = match decode(&file, kind).map_err(at(&path))? {
-                Slot::Valid(sequence, _) => sequence,
-                Slot::Newer(_) | Slot::Invalid => 0,
+            let (sequence, same) = match decode(&file, kind).map_err(at(&path))? {
+                Slot::Valid(sequence, found) => (sequence, found == value),
+                Slot::Newer(_) | Slot::Invalid => (0, false),
             };
-            order.push((sequence, i));
+            order.push((sequence, i, same));
             files.push(file);
         }
+        // A file that was missing has just been given its name.
+        let dir = base.parent().unwrap_or(Path::new("/"));
+        disk.sync_dir(dir).map_err(at(dir))?;
         order.sort_unstable();
         let files = files.try_into().expect("the loop opened exactly three");
-        let newest = order.last().map_or(0, |(sequence, _)| *sequence);
-        let oldest = order.first().map_or(0, |(_, i)| *i);
+        let [oldest, middle, newest] = order.try_into().expect("the loop opened exactly three");
+        let (first, second, spared) =
+            if middle.2 { (newest.1, middle.1, oldest.1) } else { (oldest.1, newest.1, middle.1) };
         let base = base.to_path_buf();
-        let mut slots = Self { base, kind, files, sequence: newest, next: oldest };
+        let mut slots = Self { base, kind, files, sequence: newest.0, next: first };
         slots.store(&value)?;
-        // A file that was missing has just been given its name.
-        let dir = slots.base.parent().unwrap_or(Path::new("/"));
-        disk.sync_dir(dir).map_err(at(dir))?;
-        // The next store must spare the copy just made and the newest before it.
-        slots.next = order.get(1).map_or(0, |(_, i)| *i);
+        slots.next = second;
+        slots.store(&value)?;
+        slots.next = spared;
         Ok((slots, value))
     }
 

@@ -8,6 +8,7 @@ mod disk_power;
 mod disk_rot;
 mod enumerate;
 mod history;
+mod slots;
 mod toy;
 
 use std::path::Path;
