@@ -79,6 +79,11 @@ impl Segment {
         past.checked_sub(1).and_then(|i| index.get(i)).map_or(start, |(_, offset)| *offset)
     }
 
+    /// Forgets where frames stood from `offset` on: they were taken back.
+    pub(crate) fn forget_from(&self, offset: u64) {
+        lock(&self.index).retain(|(_, at)| *at < offset);
+    }
+
     /// Forgets the index: reading starts at the segment's beginning again.
     pub(crate) fn forget_index(&self) {
         *lock(&self.index) = Vec::new();

@@ -151,7 +151,8 @@ fn settle(
     if walked.closed || planted!(cx.options, TrustPageCache) {
         let kept = publish(&cx, pieces, walked.end, walked.last);
         let writer = Writer::new(cx.clone(), kept, found.max_sequence + 1, walked.last);
-        remove(&cx, found.leftovers.iter().map(std::path::PathBuf::as_path));
+        let unused = found.leftovers.iter().chain(&found.replaced);
+        remove(&cx, unused.map(std::path::PathBuf::as_path));
         return Ok(Opened { cx, writer, state, wall_ms: walked.wall_ms, recovery });
     }
     if planted!(cx.options, ContinueInPlace) {
@@ -159,6 +160,13 @@ fn settle(
     }
     // None of them is part of the log, and a full disk may need the room.
     remove(&cx, found.leftovers.iter().map(std::path::PathBuf::as_path));
+    // The segments that the newest one replaced are still the log if power takes its name, which
+    // only the manifest proves to be durable.
+    let certain = pieces.last().is_some_and(|p| p.header.sequence <= state.newest_segment);
+    let replaced = || found.replaced.iter().map(std::path::PathBuf::as_path);
+    if certain {
+        remove(&cx, replaced());
+    }
     let split = split(&cx, pieces, walked)?;
     let fresh = begin_fresh(&cx, pieces, walked, &split, found.max_sequence + 1, reserve)?;
     recovery.frames_rewritten = fresh.frames;
@@ -170,6 +178,9 @@ fn settle(
         state.first_segment = first.header.sequence;
     }
     anchor.store(&state)?;
+    if !certain {
+        remove(&cx, replaced());
+    }
     let kept = pieces.partition_point(|piece| piece.header.sequence <= split.previous);
     let (keep, drop) = pieces.split_at(kept);
     let tail = publish(&cx, keep, split.at, walked.durable);
@@ -329,7 +340,7 @@ fn fill_fresh(
         previous: split.previous,
         previous_end: split.at.offset,
         hint: walked.durable,
-        created_ms: cx.clock.wall().0,
+        created_ms: cx.clock.wall().0.max(walked.wall_ms),
         chain: split.at.chain,
     };
     let seed = Seed::of(&cx.options, cx.database, sequence);

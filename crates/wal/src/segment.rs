@@ -11,7 +11,7 @@
 //! | 48 | 8 | sequence of the segment before it, 0 = none |
 //! | 56 | 8 | where that one ends, bytes: whatever it holds past this is not part of the log |
 //! | 64 | 8 | durable hint |
-//! | 72 | 8 | wall time of creation, milliseconds since the Unix epoch |
+//! | 72 | 8 | wall time of creation, milliseconds since the Unix epoch; not before that of any frame in a segment before it |
 //! | 80 | 4 | chain value at the end of the segment before it |
 //! | 84 | 40 | zero |
 //! | 124 | 4 | CRC32C of bytes 0..124 |

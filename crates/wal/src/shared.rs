@@ -464,6 +464,11 @@ impl Shared {
         while queue.leading || !queue.groups.is_empty() {
             queue = if queue.leading { wait(&self.committer, queue) } else { self.lead(queue) };
         }
+        // What was written last may have poisoned it.
+        let before = match &queue.state {
+            State::Poisoned(_) => queue.state.clone(),
+            State::Open | State::Closed => before,
+        };
         let closed = match before {
             State::Open => self.lead_with(queue, Writer::close),
             State::Poisoned(_) | State::Closed => {

@@ -37,8 +37,10 @@ impl Piece {
 pub(crate) struct Survey {
     /// The log, the oldest segment first.
     pub(crate) pieces: Vec<Piece>,
-    /// Files that are not part of it.
+    /// Files that are not part of it, whatever power loss does.
     pub(crate) leftovers: Vec<PathBuf>,
+    /// Segments that no header names: a recovery replaced them by the newest one.
+    pub(crate) replaced: Vec<PathBuf>,
     /// Damaged segments below the replay start.
     pub(crate) quarantined: Vec<(u64, PathBuf)>,
     /// A newest segment that cannot be read, and why.
@@ -154,7 +156,7 @@ fn link(
         }
     }
     survey.pieces.reverse();
-    survey.leftovers.extend(files.into_values().map(|(path, _)| path));
+    survey.replaced.extend(files.into_values().map(|(path, _)| path));
     Ok(())
 }
 

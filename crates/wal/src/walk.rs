@@ -108,7 +108,7 @@ pub(crate) fn walk(
         // A checkpoint holds only what was durable.
         hint: state.durable_lsn.max(state.replay_lsn).max(first.header.hint),
         closed: false,
-        wall_ms: 0,
+        wall_ms: first.header.created_ms,
         frames: 0,
     };
     let stop = walker.run(begin)?;
@@ -149,6 +149,12 @@ impl Walker<'_> {
                     return Ok(Stop { at, what: "the segment does not continue the one before" });
                 }
                 self.hint = self.hint.max(header.hint);
+                self.wall_ms = self.wall_ms.max(header.created_ms);
+                if self.open.is_none() {
+                    // The log ends in this segment even if it holds no transaction: offsets of
+                    // the one before mean nothing here.
+                    self.good = at;
+                }
             }
             let last = at.piece + 1 == self.pieces.len();
             at = match self.run_piece(at)? {

@@ -125,6 +125,8 @@ pub(crate) struct Writer {
     last: Lsn,
     durable: Lsn,
     hinted: Lsn,
+    /// Newest wall time in what was written.
+    wall_ms: u64,
 }
 
 impl Writer {
@@ -141,6 +143,7 @@ impl Writer {
             last,
             durable: last,
             hinted: last,
+            wall_ms: 0,
         }
     }
 
@@ -188,6 +191,7 @@ impl Writer {
         let lens = batch.lens.get(done..).unwrap_or_default();
         let Some(first) = lens.first().copied() else { return Ok((0, 0)) };
         let lsn = self.last.next();
+        self.wall_ms = self.wall_ms.max(batch.wall_ms);
         if first > self.room() && first <= self.largest() {
             self.rotate(lsn, first)?;
         }
@@ -212,6 +216,7 @@ impl Writer {
         let len = usize::try_from(bytes).unwrap_or(usize::MAX);
         let part = batch.bytes.get_mut(at..at.saturating_add(len)).unwrap_or_default();
         self.write_frames(part)?;
+        self.show();
         self.sync_group()?;
         Ok((count, len))
     }
@@ -219,6 +224,14 @@ impl Writer {
     /// Largest transaction that is kept in one segment.
     fn largest(&self) -> u64 {
         self.cx.options.segment_bytes_max - segment::HEADER_BYTES as u64
+    }
+
+    /// Lets readers have what was written. Not before it is certain that it stays: they read
+    /// ahead, and what is taken back would stay in their buffers.
+    fn show(&self) {
+        if let Some(active) = &self.active {
+            active.segment.advance(active.offset, self.last);
+        }
     }
 
     /// Seals and writes whole frames that fit into the active segment.
@@ -252,7 +265,6 @@ impl Writer {
         active.chain = chain;
         active.solid = (active.offset, chain);
         self.last = last;
-        active.segment.advance(active.offset, last);
         Ok(())
     }
 
@@ -280,7 +292,13 @@ impl Writer {
         let start = self.active.as_ref().map(|a| (a.segment.sequence, a.offset, a.chain, a.solid));
         let last = self.last;
         let written = self.stream(batch, at, len);
-        let Err(fail) = written else { return Ok(()) };
+        let Err(fail) = written else {
+            self.show();
+            return Ok(());
+        };
+        // Whatever becomes of its frames, the log ends before them: a later sync must not vouch
+        // for half a transaction.
+        self.last = last;
         let Fail::Refused(error) = fail else { return Err(fail) };
         // Frames of it may stand before the one that failed: take all of them back, which is
         // possible while no segment was begun for it.
@@ -292,8 +310,7 @@ impl Writer {
                 active.offset = offset;
                 active.chain = chain;
                 active.solid = solid;
-                active.segment.advance(offset, last);
-                self.last = last;
+                active.segment.forget_from(offset);
                 if len == 0 { Err(Fail::Refused(error)) } else { Err(self.take_back(len, error)) }
             }
             (None, None) => Err(Fail::Refused(error)),
@@ -355,7 +372,7 @@ impl Writer {
             previous: tail.sequence,
             previous_end: tail.end,
             hint: self.durable,
-            created_ms: self.cx.clock.wall().0,
+            created_ms: self.cx.clock.wall().0.max(self.wall_ms),
             chain: tail.chain,
         };
         let path = FileName::Segment(sequence).path(&self.cx.dir);
@@ -365,6 +382,7 @@ impl Writer {
             self.unsynced.push((FileRef::clone(&old.file), old.segment.path.clone()));
         }
         let spare = self.begin(spare, &header, &path)?;
+        self.show();
         let segment = Segment::new(sequence, first_lsn, path, spare.size);
         self.cx.catalog.push(Arc::clone(&segment));
         self.active = Some(Active {

@@ -11,6 +11,7 @@ mod crash;
 mod errors;
 mod fixtures;
 mod full;
+mod generations;
 mod input;
 mod inspect;
 mod planted;
