@@ -53,7 +53,12 @@ pub(super) struct Model {
 fn number(change: &Change) -> u64 {
     match change {
         Change::Put { id: DocId::U64(n), .. } => *n,
-        other => unreachable!("only such puts are written: {other:?}"),
+        other @ (Change::Put { .. }
+        | Change::Delete { .. }
+        | Change::CreateCollection { .. }
+        | Change::DropCollection { .. }) => {
+            unreachable!("only such puts are written: {other:?}")
+        }
     }
 }
 
