@@ -1,0 +1,4 @@
+//! JSON documents in databases and collections, on the log of crate `wal`.
+//!
+//! The log is the only place where a write becomes durable; everything else here is derived from
+//! it and can be made again: data files, the index of where each document is, checkpoints.
