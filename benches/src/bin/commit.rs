@@ -24,7 +24,7 @@ fn main() -> ExitCode {
 /// One writer, each commit durable before the next, beside `pwrite` and `fdatasync` of as many
 /// bytes at the same offsets of a zero-filled file.
 fn lone(bench: &mut Bench) -> io::Result<()> {
-    let writes = bench.amount(1000);
+    let writes = bench.amount(16_000);
     let puts = log::puts(usize::try_from(writes).unwrap_or(usize::MAX), DOCUMENT_BYTES);
     let bytes = {
         let mut tx = wal::Transaction::new();
@@ -104,7 +104,7 @@ fn many(bench: &mut Bench) -> io::Result<()> {
 #[expect(clippy::cast_precision_loss, reason = "counts of a bench stay far below 2^53")]
 fn mean(before: wal::CommitStats, now: wal::CommitStats) -> f64 {
     let groups = now.total_batches - before.total_batches;
-    (now.total_records - before.total_records) as f64 / groups.max(1) as f64
+    (now.total_transactions - before.total_transactions) as f64 / groups.max(1) as f64
 }
 
 /// What the table of the report has no column for.

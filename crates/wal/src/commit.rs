@@ -3,17 +3,21 @@
 //! Callers add transactions under one short lock and get their LSNs there. Whoever finds that
 //! nobody leads takes the first group, writes and syncs it outside the lock, and tells the others:
 //! a lone writer so commits in its own thread, and those who arrive during a sync form the next
-//! group. The hand-over is checked under every interleaving that the scheduler of the tests tries
+//! group. A leader that is done calls the next group's heir first and then wakes its own followers,
+//! none of whom takes the queue's lock again: the disk is busy while they run. The hand-over is checked under every interleaving that the scheduler of the tests tries
 //! (`tests/shuttle/`).
 
 use std::collections::VecDeque;
+use std::sync::OnceLock;
 
 use base::clock::Instant;
 use base::words::Lsn;
 
 use crate::error::{Result, WalError};
 use crate::frame::LSN_MAX;
-use crate::sync::{Arc, Mutex, lock};
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::thread::ThreadId;
+use crate::sync::{Arc, Signal};
 use crate::transaction::{Class, Transaction, stamp};
 use crate::writer::Batch;
 
@@ -30,45 +34,106 @@ pub struct Committed {
 }
 
 /// Told what became of a transaction. Completions run in LSN order, one at a time, on the thread
-/// that committed them; they must not wait and must not commit.
+/// that committed them; they must not wait, commit, or drop the last handle of the log: that would
+/// wait for itself and is refused ([`WalError::Reentered`]).
 pub type Completion = Box<dyn FnOnce(Result<Committed>) + Send>;
 
 /// Transactions that will be written together.
 pub(crate) struct Group {
-    /// Counts groups; its parity picks the condition its waiters wait on.
-    pub(crate) id: u64,
     pub(crate) batch: Batch,
     pub(crate) members: Vec<Member>,
-    /// Threads that wait for it: one of them can lead it.
-    pub(crate) waiters: usize,
+    pub(crate) fate: Arc<Fate>,
 }
 
 /// One transaction of a group.
 pub(crate) struct Member {
     pub(crate) committed: Committed,
+    pub(crate) frames: u32,
     pub(crate) completion: Option<Completion>,
     pub(crate) since: Instant,
 }
 
-/// LSNs given between two failures. A failure ends an epoch: LSNs from the failed one on are given
-/// again, in the next epoch, to other transactions.
-#[derive(Debug, Default)]
-pub(crate) struct Epoch(Mutex<Vec<(Lsn, WalError)>>);
+/// From which LSN on which error holds, ascending.
+pub(crate) type Failures = Arc<[(Lsn, WalError)]>;
 
-impl Epoch {
+/// What becomes of one group: where its members wait, without the queue's lock.
+///
+/// The first that waits is the *heir*: it leads the group when its turn comes. The others wait
+/// until it has ended.
+#[derive(Debug, Default)]
+pub(crate) struct Fate {
+    /// The group is the first in the queue and nobody leads; or it has ended.
+    turn: Signal,
+    /// Written, or failed.
+    ended: Signal,
+    heir: AtomicBool,
+    failures: OnceLock<Failures>,
+}
+
+impl Fate {
+    /// Takes the heir's place if it is free. Call it under the queue's lock: a leader that ends
+    /// looks whether there is one.
+    pub(crate) fn inherit(&self) -> bool {
+        !self.heir.swap(true, Ordering::Relaxed)
+    }
+
+    pub(crate) fn has_heir(&self) -> bool {
+        self.heir.load(Ordering::Relaxed)
+    }
+
+    /// Lets the heir lead.
+    pub(crate) fn call(&self) {
+        self.turn.set();
+    }
+
+    /// Waits to be called. Somebody who came later may have led the group meanwhile.
+    pub(crate) fn wait_turn(&self) {
+        self.turn.wait();
+    }
+
+    pub(crate) fn is_ended(&self) -> bool {
+        self.ended.is_set()
+    }
+
+    pub(crate) fn wait_end(&self) {
+        self.ended.wait();
+    }
+
+    /// Tells everybody who waits.
+    pub(crate) fn end(&self) {
+        self.turn.set();
+        self.ended.set();
+    }
+
+    /// Notes what failed; those who wait are told by [`Fate::end`].
+    pub(crate) fn fail(&self, failures: &Failures) {
+        // A group fails once: it is out of the queue then.
+        let _ = self.failures.set(Arc::clone(failures));
+    }
+
     /// The error that `lsn` met, if it did.
     pub(crate) fn failed(&self, lsn: Lsn) -> Option<WalError> {
-        let failures = lock(&self.0);
-        failures.iter().rev().find(|(from, _)| *from <= lsn).map(|(_, error)| error.clone())
+        error_of(self.failures.get()?, lsn)
     }
 }
 
+/// The error that `lsn` met, if it did.
+pub(crate) fn error_of(failures: &Failures, lsn: Lsn) -> Option<WalError> {
+    failures.iter().rev().find(|(from, _)| *from <= lsn).map(|(_, error)| error.clone())
+}
+
 /// A place in the queue.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub(crate) struct Ticket {
     pub(crate) committed: Committed,
-    pub(crate) epoch: Arc<Epoch>,
-    pub(crate) group: u64,
+    pub(crate) fate: Arc<Fate>,
+}
+
+impl Ticket {
+    /// What became of it, once its group has ended.
+    pub(crate) fn outcome(&self) -> Result<Committed> {
+        self.fate.failed(self.committed.last).map_or(Ok(self.committed), Err)
+    }
 }
 
 /// Whether the log takes writes.
@@ -92,11 +157,13 @@ pub(crate) struct Queue {
     pub(crate) groups: VecDeque<Group>,
     /// Whether somebody writes at the moment.
     pub(crate) leading: bool,
+    /// Who does, while completions run: they must not wait for themselves.
+    pub(crate) leader: Option<ThreadId>,
     pub(crate) state: State,
     pub(crate) next_lsn: Lsn,
-    /// Everything up to here in the current epoch has been acknowledged.
-    pub(crate) acked: Lsn,
-    pub(crate) epoch: Arc<Epoch>,
+    /// Counts failures. LSNs from the failed one on are given again after each, so what was
+    /// worked out before may rest on what will never be.
+    pub(crate) epoch: u64,
     pub(crate) waiting_bytes: u64,
     /// Claimed bytes as of the last look: room of the active segment and of all spares.
     pub(crate) room: u64,
@@ -110,7 +177,10 @@ pub(crate) struct Queue {
     pub(crate) claiming: Claiming,
     /// When what was acknowledged before its sync must be synced (`interval`).
     pub(crate) sync_at: Option<Instant>,
-    next_group: u64,
+    /// Threads in front of a full queue.
+    pub(crate) at_entrance: usize,
+    /// Threads that wait for the leader to end.
+    pub(crate) watchers: usize,
     spare_buffer: Vec<u8>,
 }
 
@@ -131,8 +201,8 @@ impl Queue {
             leading: false,
             state: State::Open,
             next_lsn: last.next(),
-            acked: last,
-            epoch: Arc::new(Epoch::default()),
+            leader: None,
+            epoch: 0,
             waiting_bytes: 0,
             room,
             reserved: 0,
@@ -141,14 +211,18 @@ impl Queue {
             committer: false,
             claiming: Claiming::No,
             sync_at: None,
-            next_group: 0,
+            at_entrance: 0,
+            watchers: 0,
             spare_buffer: Vec::new(),
         }
     }
 
-    /// Whether a transaction may be added.
-    pub(crate) fn admit(&self) -> Result<()> {
+    /// Whether a transaction may be added that was worked out in `epoch`, if it says in which.
+    pub(crate) fn admit(&self, epoch: Option<u64>) -> Result<()> {
         match &self.state {
+            State::Open if epoch.is_some_and(|epoch| epoch != self.epoch) => {
+                Err(WalError::Rewound { epoch: self.epoch })
+            }
             State::Open => Ok(()),
             State::Poisoned(cause) => Err(WalError::Poisoned { cause: Arc::clone(cause) }),
             State::Closed => Err(WalError::Closed),
@@ -186,7 +260,7 @@ impl Queue {
         let last = Lsn(first.0 + u64::from(tx.len()) - 1);
         self.last_wall_ms = self.last_wall_ms.max(wall_ms);
         let committed = Committed { first, last, wall_ms: self.last_wall_ms };
-        let bytes = tx.bytes();
+        let (bytes, frames_count) = (tx.bytes(), tx.len());
         if tx.space_class() == Class::Reclaim {
             self.reserved = self.reserved.saturating_sub(bytes);
         }
@@ -219,19 +293,17 @@ impl Queue {
         group.batch.lens.push(bytes);
         group.batch.wall_ms = committed.wall_ms;
         group.batch.spool = spool;
-        group.members.push(Member { committed, completion, since: now });
-        Ticket { committed, epoch: Arc::clone(&self.epoch), group: group.id }
+        group.members.push(Member { committed, frames: frames_count, completion, since: now });
+        Ticket { committed, fate: Arc::clone(&group.fate) }
     }
 
     fn begin_group(&mut self, first: Lsn) {
         let bytes = std::mem::take(&mut self.spare_buffer);
         self.groups.push_back(Group {
-            id: self.next_group,
             batch: Batch { bytes, first, ..Batch::default() },
             members: Vec::new(),
-            waiters: 0,
+            fate: Arc::default(),
         });
-        self.next_group += 1;
     }
 
     /// Takes a written group's buffer for the next one.
@@ -249,16 +321,19 @@ impl Queue {
         self.groups.shrink_to_fit();
     }
 
-    /// Ends the epoch. `failures` says from which LSN on which error holds, ascending; LSNs from
-    /// the first one on will be given again. Returns the members that waited in the queue.
-    pub(crate) fn fail(&mut self, failures: Vec<(Lsn, WalError)>) -> Vec<Member> {
+    /// Ends the epoch. LSNs from that of the first failure on will be given again. Returns the
+    /// groups that waited in the queue, which have failed too.
+    pub(crate) fn fail(&mut self, failures: &Failures) -> Vec<Group> {
         if let Some((from, _)) = failures.first() {
             self.next_lsn = *from;
         }
-        *lock(&self.epoch.0) = failures;
-        self.epoch = Arc::new(Epoch::default());
+        self.epoch += 1;
         self.waiting_bytes = 0;
-        self.groups.drain(..).flat_map(|group| group.members).collect()
+        let groups: Vec<Group> = self.groups.drain(..).collect();
+        for group in &groups {
+            group.fate.fail(failures);
+        }
+        groups
     }
 }
 

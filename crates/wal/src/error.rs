@@ -120,6 +120,16 @@ pub enum WalError {
     /// The log has been closed.
     #[error("the log is closed")]
     Closed,
+    /// Writes failed since the transaction was worked out, and their LSNs are given again. Nothing
+    /// of it was applied; work it out anew.
+    #[error("writes before this one failed; work it out again epoch={epoch}")]
+    Rewound {
+        /// The epoch that holds now.
+        epoch: u64,
+    },
+    /// A completion commits, or waits for a commit: it would wait for itself.
+    #[error("a completion must neither commit nor close the log")]
+    Reentered,
     /// Another process or handle has the log open.
     #[error("the log is in use by another process path=`{}`", .0.display())]
     Locked(PathBuf),
@@ -171,6 +181,8 @@ impl WalError {
             | Self::QueueFull { .. }
             | Self::TooLarge { .. }
             | Self::Closed
+            | Self::Rewound { .. }
+            | Self::Reentered
             | Self::Locked(_)
             | Self::Exists(_)
             | Self::Setting { .. } => false,
@@ -194,6 +206,8 @@ impl WalError {
             Self::QueueFull { .. } => Code::QueueFull,
             Self::TooLarge { .. } => Code::PayloadTooLarge,
             Self::Closed => Code::DbNotOpen,
+            Self::Rewound { .. } => Code::TxnConflict,
+            Self::Reentered => Code::Internal,
             Self::Locked(_) | Self::Exists(_) | Self::NoLog(_) => Code::FileOpen,
             Self::Setting { .. } => Code::Unsupported,
         }
@@ -219,6 +233,8 @@ impl Coded for WalError {
             | Self::QueueFull { .. }
             | Self::TooLarge { .. }
             | Self::Closed
+            | Self::Rewound { .. }
+            | Self::Reentered
             | Self::Locked(_)
             | Self::Exists(_)
             | Self::Setting { .. } => self.code().category(),

@@ -91,7 +91,7 @@ pub use anchor::{Anchor, FileAnchor, LogState};
 pub use claims::Reserve;
 pub use commit::{Committed, Completion};
 pub use error::{Damage, Op, Result, WalError};
-pub use log::{Environment, Log, LogStatus};
+pub use log::{Environment, Log, LogStatus, Pending};
 pub use options::{Background, FsyncMode, Options};
 pub use reader::{Frame, Reader, Upto};
 pub use recover::Recovery;

@@ -10,7 +10,7 @@ use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
 
 use crate::anchor::{Anchor, FileAnchor, LogState};
 use crate::claims::Reserve;
-use crate::commit::{Committed, Completion, State};
+use crate::commit::{Committed, Completion, State, Ticket};
 use crate::error::{Op, Result, WalError};
 use crate::frame::Kind;
 use crate::options::Options;
@@ -47,6 +47,48 @@ impl std::fmt::Debug for Log {
             .field("durable", &self.durable())
             .field("visible", &self.visible())
             .finish_non_exhaustive()
+    }
+}
+
+/// A transaction that has its LSNs and waits to be written.
+#[must_use = "what is not waited for is written, but nobody learns whether it was"]
+pub struct Pending<'a> {
+    log: &'a Log,
+    committed: Committed,
+    /// Nothing for an empty transaction, and once it has been waited for.
+    ticket: Option<Ticket>,
+}
+
+impl std::fmt::Debug for Pending<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pending").field("committed", &self.committed).finish_non_exhaustive()
+    }
+}
+
+impl Pending<'_> {
+    /// Its place, if it succeeds.
+    #[must_use]
+    pub fn committed(&self) -> Committed {
+        self.committed
+    }
+
+    /// Waits for the acknowledgement.
+    ///
+    /// # Errors
+    /// As [`Log::commit`].
+    pub fn wait(mut self) -> Result<Committed> {
+        match self.ticket.take() {
+            None => Ok(self.committed),
+            Some(ticket) => self.log.shared.wait(&ticket),
+        }
+    }
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        if let Some(ticket) = &self.ticket {
+            self.log.shared.leave(ticket);
+        }
     }
 }
 
@@ -183,7 +225,30 @@ impl Log {
             completion(Ok(nothing));
             return Ok(nothing);
         }
-        self.shared.submit(tx, completion)
+        let ticket = self.shared.place(tx, Some(completion))?;
+        self.shared.leave(&ticket);
+        Ok(ticket.committed)
+    }
+
+    /// Adds a transaction without waiting and returns its place, for owners who sequence under a
+    /// lock of their own and wait outside it: [`Pending::wait`] leads the group when nobody else
+    /// does. Dropping it leaves the rest to the log's own thread.
+    ///
+    /// # Errors
+    /// As [`Log::submit`]; `TxnConflict` ([`WalError::Rewound`]) when writes failed since the epoch
+    /// that the transaction names.
+    pub fn place(&self, tx: Transaction) -> Result<Pending<'_>> {
+        if tx.is_empty() {
+            return Ok(Pending { log: self, committed: self.nothing(), ticket: None });
+        }
+        let ticket = self.shared.place(tx, None)?;
+        Ok(Pending { log: self, committed: ticket.committed, ticket: Some(ticket) })
+    }
+
+    /// Counts the failures after which LSNs were given again; see [`Transaction::in_epoch`].
+    #[must_use]
+    pub fn epoch(&self) -> u64 {
+        lock(&self.shared.queue).epoch
     }
 
     /// Makes everything acknowledged durable; returns the durable LSN. In modes `always` and

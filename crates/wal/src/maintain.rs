@@ -192,7 +192,7 @@ impl Shared {
                 return;
             }
             if waiting && !queue.leading {
-                drop(self.lead(queue));
+                self.lead(queue);
                 continue;
             }
             let wait = self.next_look(&queue);

@@ -10,7 +10,8 @@ use base::words::Lsn;
 use crate::anchor::{Anchor, LogState};
 use crate::claims::Reserve;
 use crate::commit::{
-    Claiming, Committed, Completion, Group, Grouping, Member, Queue, State, Ticket,
+    Claiming, Committed, Completion, Failures, Fate, Group, Grouping, Member, Queue, State, Ticket,
+    error_of,
 };
 use crate::error::{Result, WalError};
 use crate::options::{Background, FsyncMode};
@@ -38,11 +39,9 @@ pub(crate) struct Shared {
     pub(crate) anchor: Arc<dyn Anchor>,
     pub(crate) state: Mutex<LogState>,
     pub(crate) queue: Mutex<Queue>,
-    /// Waiters of groups with even and with odd numbers.
-    done: [Condvar; 2],
     /// Callers in front of a full queue.
     entrance: Condvar,
-    /// The background thread waits here.
+    /// The background thread waits here, and who waits for the leader to end.
     pub(crate) committer: Condvar,
     pub(crate) writer: Mutex<Writer>,
     /// Serialises claims, so that many callers in want of space claim once.
@@ -81,7 +80,6 @@ impl Shared {
             anchor,
             state: Mutex::new(state),
             queue: Mutex::new(queue),
-            done: [Condvar::new(), Condvar::new()],
             entrance: Condvar::new(),
             committer: Condvar::new(),
             writer: Mutex::new(writer),
@@ -115,56 +113,91 @@ impl Shared {
 
     /// Commits and waits for the acknowledgement, leading the group when nobody else does.
     pub(crate) fn commit(&self, tx: Transaction) -> Result<Committed> {
-        let (mut queue, ticket) = self.enter(tx, None, Wait::Yes)?;
-        loop {
-            if let Some(error) = ticket.epoch.failed(ticket.committed.last) {
-                return Err(error);
-            }
-            if queue.acked >= ticket.committed.last {
-                return Ok(ticket.committed);
-            }
-            queue = self.lead_or_wait(queue, Some(ticket.group));
-        }
+        let (queue, ticket) = self.enter(tx, None, Wait::Yes)?;
+        self.finish(queue, &ticket)
     }
 
-    /// Adds a transaction; the completion is told what became of it.
-    pub(crate) fn submit(&self, tx: Transaction, completion: Completion) -> Result<Committed> {
-        let (queue, ticket) = self.enter(tx, Some(completion), Wait::No)?;
-        let led_by_thread = queue.committer;
-        if led_by_thread && !queue.leading {
+    /// Adds a transaction and gives its place; `wait` or the background does the rest.
+    pub(crate) fn place(&self, tx: Transaction, completion: Option<Completion>) -> Result<Ticket> {
+        let (queue, ticket) = self.enter(tx, completion, Wait::No)?;
+        drop(queue);
+        Ok(ticket)
+    }
+
+    /// Waits for a transaction that has its place.
+    pub(crate) fn wait(&self, ticket: &Ticket) -> Result<Committed> {
+        if ticket.fate.is_ended() {
+            return ticket.outcome();
+        }
+        self.finish(lock(&self.queue), ticket)
+    }
+
+    /// Leads the groups up to the ticket's, or waits until others have.
+    fn finish<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+        ticket: &Ticket,
+    ) -> Result<Committed> {
+        let fate = &ticket.fate;
+        while !fate.is_ended() {
+            if !queue.leading && !queue.groups.is_empty() {
+                self.lead(queue);
+            } else if queue.leader == Some(thread::current().id()) {
+                return Err(WalError::Reentered);
+            } else if queue.leading && fate.inherit() {
+                drop(queue);
+                fate.wait_turn();
+            } else {
+                // There is an heir, or the leader is done and about to say so.
+                drop(queue);
+                fate.wait_end();
+                break;
+            }
+            if fate.is_ended() {
+                break;
+            }
+            queue = lock(&self.queue);
+        }
+        ticket.outcome()
+    }
+
+    /// Has what was placed written by somebody else than the caller.
+    pub(crate) fn leave(&self, ticket: &Ticket) {
+        if ticket.fate.is_ended() {
+            return;
+        }
+        let queue = lock(&self.queue);
+        if queue.leading || self.cx.options.background == Background::Manual {
+            // Who leads looks for what has no heir when it is done.
+            return;
+        }
+        if queue.committer {
             self.committer.notify_all();
+            return;
         }
         drop(queue);
-        Ok(ticket.committed)
+        self.drive();
     }
 
     /// Writes groups until none waits.
     pub(crate) fn drive(&self) {
         let mut queue = lock(&self.queue);
         while !queue.groups.is_empty() {
-            queue = self.lead_or_wait(queue, None);
+            if queue.leading {
+                queue = self.watch(queue);
+            } else {
+                self.lead(queue);
+                queue = lock(&self.queue);
+            }
         }
     }
 
-    fn lead_or_wait<'a>(
-        &'a self,
-        mut queue: MutexGuard<'a, Queue>,
-        group: Option<u64>,
-    ) -> MutexGuard<'a, Queue> {
-        if !queue.leading && !queue.groups.is_empty() {
-            return self.lead(queue);
-        }
-        let front = queue.groups.front().map(|group| group.id);
-        let id = group.or(front).unwrap_or_default();
-        if let Some(group) = queue.groups.iter_mut().find(|group| group.id == id) {
-            group.waiters += 1;
-        }
-        wait(self.condition(id), queue)
-    }
-
-    fn condition(&self, group: u64) -> &Condvar {
-        let [even, odd] = &self.done;
-        if group.is_multiple_of(2) { even } else { odd }
+    /// Waits until the leader has ended.
+    fn watch<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        queue.watchers += 1;
+        let mut queue = wait(&self.committer, queue);
+        queue.watchers -= 1;
+        queue
     }
 
     fn grouping(&self) -> Grouping {
@@ -185,15 +218,14 @@ impl Shared {
         let (now, wall) = (self.cx.clock.now(), self.cx.clock.wall());
         let mut queue = lock(&self.queue);
         loop {
-            queue.admit()?;
+            queue.admit(tx.epoch())?;
             queue.numbers(tx.len())?;
             let waiting = queue.waiting_bytes;
             if waiting > 0 && waiting + bytes > self.cx.options.waiting_bytes_max {
-                match full {
-                    Wait::No => return Err(WalError::QueueFull { waiting }),
-                    Wait::Yes if queue.leading => queue = wait(&self.entrance, queue),
-                    Wait::Yes => queue = self.lead(queue),
+                if full == Wait::No {
+                    return Err(WalError::QueueFull { waiting });
                 }
+                queue = self.wait_for_room(queue)?;
                 continue;
             }
             if queue.missing(bytes, class) == 0 {
@@ -205,6 +237,24 @@ impl Shared {
         }
         let ticket = queue.add(tx, completion, now, wall.0, self.grouping());
         Ok((self.with_committer(queue), ticket))
+    }
+
+    /// Waits until the leader has made room in the queue, or makes it.
+    fn wait_for_room<'a>(
+        &'a self,
+        mut queue: MutexGuard<'a, Queue>,
+    ) -> Result<MutexGuard<'a, Queue>> {
+        if !queue.leading {
+            self.lead(queue);
+            return Ok(lock(&self.queue));
+        }
+        if queue.leader == Some(thread::current().id()) {
+            return Err(WalError::Reentered);
+        }
+        queue.at_entrance += 1;
+        let mut queue = wait(&self.entrance, queue);
+        queue.at_entrance -= 1;
+        Ok(queue)
     }
 
     /// Claims space until `bytes` more of this class fit.
@@ -264,41 +314,81 @@ impl Shared {
         lock(&self.queue).claiming = Claiming::No;
     }
 
-    /// Writes the first group outside the lock and tells its members and the next leader.
-    pub(crate) fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+    /// Writes the first group outside the lock, calls who leads the next, and wakes its members.
+    pub(crate) fn lead<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) {
         if let State::Poisoned(cause) = &queue.state {
             let error = WalError::Poisoned { cause: Arc::clone(cause) };
-            return self.refuse_waiting(queue, error);
+            self.refuse_waiting(queue, error);
+            return;
         }
-        let Some(mut group) = queue.groups.pop_front() else { return queue };
+        let Some(group) = queue.groups.pop_front() else { return };
         queue.leading = true;
         drop(queue);
-        let mut outcome = self.write(&mut group);
+        let mut led = Led { shared: self, group, whole: false };
+        let mut outcome = self.write(&mut led.group);
         self.publish(outcome.last, outcome.durable);
-        let bytes: u64 = group.batch.lens.iter().sum();
         let now = self.cx.clock.now();
-        let mut members = std::mem::take(&mut group.members);
-        let rest = members.split_off(outcome.done.min(members.len()));
-        if !members.is_empty() {
-            let latencies = members.iter().map(|member| now.since(member.since));
-            self.counters.group(latencies, self.cx.clock.wall().0);
-        }
-        for member in members {
-            member.complete(None);
-        }
+        let rest = self.complete(&mut led.group, outcome.done, now);
         let fail = outcome.fail.take();
         let mut queue = lock(&self.queue);
+        let bytes: u64 = led.group.batch.lens.iter().sum();
         queue.waiting_bytes = queue.waiting_bytes.saturating_sub(bytes);
         queue.room = outcome.room + self.cx.claims.capacity();
-        queue.acked = queue.acked.max(outcome.last);
+        queue.keep_buffer(std::mem::take(&mut led.group.batch.bytes));
         if let Some(fail) = fail {
-            queue = self.fail(queue, rest, outcome.last, fail);
+            let fate = Arc::clone(&led.group.fate);
+            queue = self.fail(queue, &fate, rest, outcome.last, fail);
         }
-        queue.keep_buffer(std::mem::take(&mut group.batch.bytes));
-        queue.leading = false;
-        self.wake(&queue, group.id);
+        led.whole = true;
         self.plan(&mut queue, now, &outcome);
-        queue
+        self.hand_over(queue, Some(&led.group.fate));
+    }
+
+    /// Counts and completes the members that were written; returns the others.
+    fn complete(&self, group: &mut Group, done: usize, now: Instant) -> Vec<Member> {
+        let mut members = std::mem::take(&mut group.members);
+        let rest = members.split_off(done.min(members.len()));
+        if !members.is_empty() {
+            let written = members.iter().map(|member| (member.frames, now.since(member.since)));
+            self.counters.group(written, self.cx.clock.wall().0);
+        }
+        if members.iter().any(|member| member.completion.is_some()) {
+            lock(&self.queue).leader = Some(thread::current().id());
+            for member in members {
+                member.complete(None);
+            }
+        }
+        rest
+    }
+
+    /// Ends leading: calls the next one first, so that the disk is busy while the others wake.
+    fn hand_over(&self, mut queue: MutexGuard<'_, Queue>, ended: Option<&Fate>) {
+        queue.leading = false;
+        queue.leader = None;
+        let lost = planted!(self.cx.options, LostWakeUp);
+        let next = queue.groups.front().filter(|_| !lost);
+        let heir = next.filter(|group| group.fate.has_heir()).map(|group| Arc::clone(&group.fate));
+        let orphan = next.is_some() && heir.is_none();
+        let threads = self.cx.options.background == Background::Threads;
+        let alone = orphan && threads && !queue.committer;
+        let watched = queue.watchers > 0 || (orphan && queue.committer);
+        let entrance = queue.at_entrance > 0;
+        drop(queue);
+        if let Some(heir) = heir {
+            heir.call();
+        }
+        if let Some(ended) = ended {
+            ended.end();
+        }
+        if entrance {
+            self.entrance.notify_all();
+        }
+        if watched {
+            self.committer.notify_all();
+        }
+        if alone {
+            self.drive();
+        }
     }
 
     fn write(&self, group: &mut Group) -> Outcome {
@@ -338,63 +428,40 @@ impl Shared {
         }
     }
 
-    /// Ends the epoch after a failure and tells everybody whom it hit.
+    /// Ends the epoch after a failure and tells everybody whom it hit but the waiters of the group
+    /// itself.
     fn fail<'a>(
         &'a self,
         mut queue: MutexGuard<'a, Queue>,
+        fate: &Fate,
         rest: Vec<Member>,
         last: Lsn,
         fail: Fail,
     ) -> MutexGuard<'a, Queue> {
         let behind = rest.last().map_or(last, |member| member.committed.last).next();
-        let failures = match fail {
-            Fail::Refused(error) => vec![(last.next(), error)],
+        let failures: Failures = match fail {
+            Fail::Refused(error) => Arc::from([(last.next(), error)]),
             Fail::Poison(error) => {
                 let cause: Arc<str> = Arc::from(error.to_string());
                 tracing::error!(cause = %cause, "the log is poisoned and takes no more writes");
                 queue.state = State::Poisoned(Arc::clone(&cause));
-                vec![
+                Arc::from([
                     (last.next(), WalError::DurabilityUnknown { cause: Arc::clone(&cause) }),
                     (behind, WalError::Poisoned { cause }),
-                ]
+                ])
             }
         };
-        let epoch = Arc::clone(&queue.epoch);
-        let waited = queue.fail(failures);
+        fate.fail(&failures);
+        queue.leader = Some(thread::current().id());
+        let waited = queue.fail(&failures);
         drop(queue);
-        for member in rest.into_iter().chain(waited) {
-            let error = epoch.failed(member.committed.last);
+        for member in rest {
+            let error = error_of(&failures, member.committed.last);
             member.complete(error);
         }
-        self.wake_everybody();
-        lock(&self.queue)
-    }
-
-    /// After a failure everybody looks for themselves what became of theirs.
-    fn wake_everybody(&self) {
-        let [even, odd] = &self.done;
-        for condition in [even, odd, &self.entrance, &self.committer] {
-            condition.notify_all();
-        }
-    }
-
-    /// Wakes the group's waiters and one who can lead the next.
-    fn wake(&self, queue: &Queue, group: u64) {
-        self.condition(group).notify_all();
+        tell(waited, &failures);
         self.entrance.notify_all();
-        if planted!(self.cx.options, LostWakeUp) {
-            return;
-        }
-        if let Some(next) = queue.groups.front() {
-            if next.waiters > 0 {
-                self.condition(next.id).notify_one();
-            } else {
-                self.committer.notify_all();
-            }
-        } else if !matches!(queue.state, State::Open) {
-            // Somebody may wait for the last leader to finish.
-            self.committer.notify_all();
-        }
+        lock(&self.queue)
     }
 
     /// Notes what the background has to do after a group.
@@ -444,9 +511,7 @@ impl Shared {
         self.publish(last, durable);
         let mut queue = lock(&self.queue);
         queue.room = room + self.cx.claims.capacity();
-        queue.leading = false;
-        let next = queue.groups.front().map_or(0, |next| next.id);
-        self.wake(&queue, next);
+        self.hand_over(queue, None);
         out
     }
 
@@ -461,8 +526,19 @@ impl Shared {
         if matches!(before, State::Open) {
             queue.state = State::Closed;
         }
+        if queue.leading && queue.leader == Some(thread::current().id()) {
+            // A completion drops the last handle: nobody is left to wait, and the next open
+            // recovers what a close would have tidied up.
+            tracing::error!("{}; it is left as it is", WalError::Reentered);
+            return Err(WalError::Reentered);
+        }
         while queue.leading || !queue.groups.is_empty() {
-            queue = if queue.leading { wait(&self.committer, queue) } else { self.lead(queue) };
+            if queue.leading {
+                queue = self.watch(queue);
+            } else {
+                self.lead(queue);
+                queue = lock(&self.queue);
+            }
         }
         // What was written last may have poisoned it.
         let before = match &queue.state {
@@ -500,30 +576,25 @@ impl Shared {
         }
         queue.state = State::Poisoned(Arc::clone(&cause));
         if !queue.leading {
-            drop(self.refuse_waiting(queue, WalError::Poisoned { cause }));
+            self.refuse_waiting(queue, WalError::Poisoned { cause });
         }
     }
 
     /// Refuses everything that waits: nothing of it was written.
-    fn refuse_waiting<'a>(
-        &'a self,
-        mut queue: MutexGuard<'a, Queue>,
-        error: WalError,
-    ) -> MutexGuard<'a, Queue> {
+    fn refuse_waiting(&self, mut queue: MutexGuard<'_, Queue>, error: WalError) {
         let first = queue.groups.front().and_then(|group| group.members.first());
-        let Some(from) = first.map(|member| member.committed.first) else { return queue };
-        let waited = queue.fail(vec![(from, error.clone())]);
+        let Some(from) = first.map(|member| member.committed.first) else { return };
+        let failures: Failures = Arc::from([(from, error)]);
+        let waited = queue.fail(&failures);
         drop(queue);
-        for member in waited {
-            member.complete(Some(error.clone()));
-        }
-        self.wake_everybody();
-        lock(&self.queue)
+        tell(waited, &failures);
+        self.entrance.notify_all();
+        self.committer.notify_all();
     }
 
     /// Makes everything acknowledged durable, beside writes that go on.
     pub(crate) fn sync(&self) -> Result<Lsn> {
-        lock(&self.queue).admit()?;
+        lock(&self.queue).admit(None)?;
         if self.cx.options.fsync.syncs_before_ack() {
             return Ok(self.durable());
         }
@@ -566,6 +637,40 @@ impl Shared {
         drop(guard);
         self.followers.fetch_sub(1, Ordering::AcqRel);
         self.visible() >= lsn
+    }
+}
+
+/// Tells the members of groups that were never written.
+fn tell(groups: Vec<Group>, failures: &Failures) {
+    for group in groups {
+        for member in group.members {
+            let error = error_of(failures, member.committed.last);
+            member.complete(error);
+        }
+        group.fate.end();
+    }
+}
+
+/// A group while it is led. A leader that panics must not leave everybody waiting: what becomes
+/// of the group is unknown then, and the log takes no more writes.
+struct Led<'a> {
+    shared: &'a Shared,
+    group: Group,
+    whole: bool,
+}
+
+impl Drop for Led<'_> {
+    fn drop(&mut self) {
+        if self.whole {
+            return;
+        }
+        let members = std::mem::take(&mut self.group.members);
+        let before = Lsn(self.group.batch.first.0.saturating_sub(1));
+        let cause = WalError::DurabilityUnknown { cause: Arc::from("the committer panicked") };
+        let queue = lock(&self.shared.queue);
+        let fate = &self.group.fate;
+        let queue = self.shared.fail(queue, fate, members, before, Fail::Poison(cause));
+        self.shared.hand_over(queue, Some(fate));
     }
 }
 

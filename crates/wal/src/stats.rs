@@ -10,6 +10,8 @@ pub struct CommitStats {
     /// Groups written.
     pub total_batches: u64,
     /// Transactions written.
+    pub total_transactions: u64,
+    /// Frames written: one for each change.
     pub total_records: u64,
     /// Mean number of transactions in a group.
     pub avg_batch_size: f64,
@@ -29,6 +31,7 @@ pub(crate) struct Counters(Mutex<Sums>);
 #[derive(Debug, Default)]
 struct Sums {
     batches: u64,
+    transactions: u64,
     records: u64,
     batch_max: u64,
     latency_ns: u128,
@@ -37,19 +40,21 @@ struct Sums {
 }
 
 impl Counters {
-    /// Counts one group.
-    pub(crate) fn group(&self, latencies: impl Iterator<Item = Duration>, wall_ms: u64) {
+    /// Counts one group: frames and latency of each of its transactions.
+    pub(crate) fn group(&self, written: impl Iterator<Item = (u32, Duration)>, wall_ms: u64) {
         let mut sums = lock(&self.0);
-        let mut records = 0;
-        for latency in latencies {
+        let (mut transactions, mut records) = (0, 0);
+        for (frames, latency) in written {
             let ns = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-            records += 1;
+            transactions += 1;
+            records += u64::from(frames);
             sums.latency_ns += u128::from(ns);
             sums.latency_max = sums.latency_max.max(ns);
         }
         sums.batches += 1;
+        sums.transactions += transactions;
         sums.records += records;
-        sums.batch_max = sums.batch_max.max(records);
+        sums.batch_max = sums.batch_max.max(transactions);
         sums.last_flush_ns = wall_ms.saturating_mul(1_000_000);
     }
 
@@ -61,14 +66,15 @@ impl Counters {
         };
         CommitStats {
             total_batches: sums.batches,
+            total_transactions: sums.transactions,
             total_records: sums.records,
             avg_batch_size: if sums.batches == 0 {
                 0.0
             } else {
-                sums.records as f64 / sums.batches as f64
+                sums.transactions as f64 / sums.batches as f64
             },
             max_batch_size: sums.batch_max,
-            avg_latency_ns: mean(sums.latency_ns, sums.records),
+            avg_latency_ns: mean(sums.latency_ns, sums.transactions),
             max_latency_ns: sums.latency_max,
             last_flush_time_unix_ns: sums.last_flush_ns,
         }

@@ -14,6 +14,9 @@ use crate::error::{Op, Result, WalError};
 use crate::frame::{self, HEADER_BYTES, Header, Kind, PAYLOAD_BYTES_MAX, Place};
 use crate::payload;
 
+/// Bytes of a frame beside its document, at most, padding included: for reserving only.
+const PUT_OVERHEAD: usize = HEADER_BYTES + 128;
+
 /// Which space a transaction may use when the disk is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Class {
@@ -35,6 +38,7 @@ pub struct Transaction {
     /// Where in `buffer` the last frame starts.
     last_at: usize,
     class: Class,
+    epoch: Option<u64>,
     spool_bytes: usize,
     place: Option<SpoolPlace>,
 }
@@ -62,6 +66,7 @@ impl Transaction {
             payload_bytes: 0,
             last_at: 0,
             class: Class::Normal,
+            epoch: None,
             spool_bytes,
             place,
         }
@@ -74,12 +79,30 @@ impl Transaction {
         self
     }
 
+    /// Says in which epoch it was worked out ([`crate::Log::epoch`]): in a later one it is refused,
+    /// because what it rests on may never be.
+    #[must_use]
+    pub fn in_epoch(mut self, epoch: u64) -> Self {
+        self.epoch = Some(epoch);
+        self
+    }
+
+    pub(crate) fn epoch(&self) -> Option<u64> {
+        self.epoch
+    }
+
     /// Adds a change.
     ///
     /// # Errors
     /// `PayloadTooLarge` over the limits on frames, bytes and payloads; the disk's when the
     /// transaction waits in a file. The transaction is as before then.
     pub fn push(&mut self, change: &Change) -> Result<()> {
+        if self.buffer.is_empty()
+            && let Change::Put { document, .. } = change
+        {
+            // Most transactions are one change: one allocation for its frame, not one per doubling.
+            self.buffer.reserve(document.as_bytes().len() + PUT_OVERHEAD);
+        }
         self.add(|out| payload::encode(change, out))
     }
 

@@ -41,6 +41,8 @@ pub(crate) enum Failing {
 #[derive(Debug, Clone, Copy)]
 enum Deed {
     Commit,
+    /// A place first, the wait for it later.
+    Place,
     Submit,
     Sync,
     Maintain,
@@ -206,7 +208,8 @@ impl Load {
             let number = thread * self.deeds + deed;
             let choice = if self.fixed { 0 } else { thread_rng().gen_range(0..10) };
             match choice {
-                0..=3 => scene.do_it(Deed::Commit, number, self.owner),
+                0..=1 => scene.do_it(Deed::Commit, number, self.owner),
+                2..=3 => scene.do_it(Deed::Place, number, self.owner),
                 4..=6 => scene.do_it(Deed::Submit, number, self.owner),
                 7 => scene.do_it(Deed::Sync, number, self.owner),
                 8 => scene.do_it(Deed::Maintain, number, self.owner),
@@ -245,6 +248,13 @@ impl Scene {
         match deed {
             Deed::Commit => {
                 let result = self.log.append(&put(number));
+                self.note_taken();
+                self.answer(number, &result);
+            }
+            Deed::Place => {
+                let mut tx = self.log.transaction().in_epoch(self.log.epoch());
+                tx.push(&put(number)).expect("it is small");
+                let result = self.log.place(tx).and_then(wal::Pending::wait);
                 self.note_taken();
                 self.answer(number, &result);
             }
