@@ -66,31 +66,47 @@ impl<'a> Bench<'a> {
     pub fn case(
         &mut self,
         case: Case<'_>,
+        ours: impl FnMut(&mut Stopwatch) -> io::Result<()>,
+        peer: impl FnMut(&mut Stopwatch) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.case_in_slices(case, 1, ours, peer)
+    }
+
+    /// The same for sides that depend on a disk whose speed drifts within seconds: the two samples
+    /// of a pair are the sums of `slices` runs each, in turn, so that both see the same drift.
+    ///
+    /// # Errors
+    /// The first error of either side, or of the probe.
+    pub fn case_in_slices(
+        &mut self,
+        case: Case<'_>,
+        slices: usize,
         mut ours: impl FnMut(&mut Stopwatch) -> io::Result<()>,
         mut peer: impl FnMut(&mut Stopwatch) -> io::Result<()>,
     ) -> io::Result<()> {
+        let slices = if self.smoke { 1 } else { slices };
         let clock = ClockRef::clone(&self.clock);
-        let round = |side: &mut dyn FnMut(&mut Stopwatch) -> io::Result<()>| {
-            let mut stopwatch = Stopwatch::new(ClockRef::clone(&clock));
-            side(&mut stopwatch)?;
-            stopwatch.finish()
+        let mut pair = |first_is_ours: bool, slices: usize| {
+            let mut a = Stopwatch::new(ClockRef::clone(&clock));
+            let mut b = Stopwatch::new(ClockRef::clone(&clock));
+            for slice in 0..slices {
+                if first_is_ours == slice.is_multiple_of(2) {
+                    ours(&mut a)?;
+                    peer(&mut b)?;
+                } else {
+                    peer(&mut b)?;
+                    ours(&mut a)?;
+                }
+            }
+            Ok::<_, io::Error>((a.finish()?, b.finish()?))
         };
         if !self.smoke {
-            round(&mut ours)?;
-            round(&mut peer)?;
+            pair(true, 1)?;
         }
         let before = Probe::take(self.scratch, &self.clock, self.smoke)?;
-        let mut pairs = Vec::new();
-        for n in 0..self.pairs {
-            let pair = if n % 2 == 0 {
-                let first = round(&mut ours)?;
-                (first, round(&mut peer)?)
-            } else {
-                let first = round(&mut peer)?;
-                (round(&mut ours)?, first)
-            };
-            pairs.push(pair);
-        }
+        let pairs = (0..self.pairs)
+            .map(|n| pair(n.is_multiple_of(2), slices))
+            .collect::<io::Result<Vec<_>>>()?;
         let after = Probe::take(self.scratch, &self.clock, self.smoke)?;
         self.report.cases.push(case_report(case, &pairs, before, after));
         Ok(())
@@ -164,6 +180,22 @@ mod tests {
         bench.case(CASE, side('o'), side('p')).unwrap();
         assert_eq!(*order.borrow(), ["op"; 2].concat() + &["poop"; 4].concat());
         assert_eq!(bench.into_report().cases[0].ratios.len(), 9);
+    }
+
+    #[test]
+    fn slices_alternate_within_a_pair_and_add_up() {
+        let scratch = Scratch::new(&std::env::temp_dir(), "slices").unwrap();
+        let mut bench = Bench::new("test", &scratch, &Options { pairs: 2, ..options(false) });
+        let order = RefCell::new(String::new());
+        let side = |letter: char| {
+            let order = &order;
+            move |stopwatch: &mut Stopwatch| {
+                order.borrow_mut().push(letter);
+                stopwatch.time(1, || Ok(()))
+            }
+        };
+        bench.case_in_slices(CASE, 3, side('o'), side('p')).unwrap();
+        assert_eq!(*order.borrow(), ["op", "oppoop", "pooppo"].concat());
     }
 
     #[test]
