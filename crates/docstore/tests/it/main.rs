@@ -1,0 +1,3 @@
+//! Tests of the document store from outside.
+
+mod index;
