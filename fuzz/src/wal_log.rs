@@ -127,6 +127,11 @@ pub(crate) fn changes() -> Vec<Change> {
         Change::Delete { collection, id: DocId::U64(3), replaces: Lsn(1) },
         Change::CreateCollection { collection, name: Name::new("books").expect("a name") },
         Change::DropCollection { collection },
+        Change::SetProperty {
+            collection,
+            property: Name::new("validation").expect("a name"),
+            value: Some(Document::parse(b"{}").expect("it is JSON")),
+        },
     ]
 }
 

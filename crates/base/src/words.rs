@@ -312,6 +312,16 @@ pub enum Change {
         /// Its number.
         collection: CollectionId,
     },
+    /// A collection has, or no longer has, a property: the schema its documents are validated by,
+    /// a search schema. What a property means is for its owner to say.
+    SetProperty {
+        /// Its number.
+        collection: CollectionId,
+        /// Name of the property.
+        property: Name,
+        /// Its value, none when it is taken away.
+        value: Option<Document>,
+    },
 }
 
 #[cfg(test)]

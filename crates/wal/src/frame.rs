@@ -51,6 +51,8 @@ pub enum Kind {
     CreateCollection = 3,
     /// A collection was dropped.
     DropCollection = 4,
+    /// A collection got or lost a property.
+    SetProperty = 5,
     /// A checkpoint was taken; the payload is the LSN up to which it holds.
     Checkpoint = 16,
     /// A salvage found the LSNs from this one to the payload's missing.
@@ -70,6 +72,7 @@ impl Kind {
             2 => Self::Delete,
             3 => Self::CreateCollection,
             4 => Self::DropCollection,
+            5 => Self::SetProperty,
             16 => Self::Checkpoint,
             17 => Self::Gap,
             32 => Self::Hint,
@@ -86,6 +89,7 @@ impl Kind {
             Self::Delete => "delete",
             Self::CreateCollection => "create_collection",
             Self::DropCollection => "drop_collection",
+            Self::SetProperty => "set_property",
             Self::Checkpoint => "checkpoint",
             Self::Gap => "gap",
             Self::Hint => "hint",

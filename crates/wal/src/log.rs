@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc as StdArc;
 use std::time::Duration;
 
-use base::clock::ClockRef;
+use base::clock::{ClockRef, WallMs};
 use base::io::DiskRef;
 use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
 
@@ -230,12 +230,13 @@ impl Log {
         Ok(ticket.committed)
     }
 
-    /// Adds a transaction without waiting and returns its place, for owners who sequence under a
-    /// lock of their own and wait outside it: [`Pending::wait`] leads the group when nobody else
-    /// does. Dropping it leaves the rest to the log's own thread.
+    /// Adds a transaction and returns its place without waiting for it to be written, for owners who
+    /// sequence under a lock of their own and wait outside it: [`Pending::wait`] leads the group
+    /// when nobody else does. Dropping it leaves the rest to the log's own thread. In front of a
+    /// full queue it waits like [`Log::commit`].
     ///
     /// # Errors
-    /// As [`Log::submit`]; `TxnConflict` ([`WalError::Rewound`]) when writes failed since the epoch
+    /// As [`Log::commit`]; `TxnConflict` ([`WalError::Rewound`]) when writes failed since the epoch
     /// that the transaction names.
     pub fn place(&self, tx: Transaction) -> Result<Pending<'_>> {
         if tx.is_empty() {
@@ -243,6 +244,14 @@ impl Log {
         }
         let ticket = self.shared.place(tx, None)?;
         Ok(Pending { log: self, committed: ticket.committed, ticket: Some(ticket) })
+    }
+
+    /// "Now" for what is decided about writes: the clock's wall time, but never less than the time
+    /// in any frame, so that it does not go back when somebody sets the clock.
+    #[must_use]
+    pub fn wall(&self) -> WallMs {
+        let newest = lock(&self.shared.queue).last_wall_ms;
+        WallMs(self.shared.cx.clock.wall().0.max(newest))
     }
 
     /// Counts the failures after which LSNs were given again; see [`Transaction::in_epoch`].

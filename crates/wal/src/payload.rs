@@ -6,6 +6,7 @@
 //! | delete | collection u32, replaced LSN u64, id length u8, id |
 //! | create collection | collection u32, name in UTF-8 to the end |
 //! | drop collection | collection u32 |
+//! | set property | collection u32, name length u8, name in UTF-8, value to the end (none = taken away) |
 //! | checkpoint, gap | LSN u64 |
 //!
 //! Integers are little-endian; ids are in the encoding of [`DocId::encode`]. Payloads are decoded
@@ -46,6 +47,15 @@ pub fn encode(change: &Change, out: &mut Vec<u8>) -> Kind {
             out.extend_from_slice(&collection.0.to_le_bytes());
             Kind::DropCollection
         }
+        Change::SetProperty { collection, property, value } => {
+            out.extend_from_slice(&collection.0.to_le_bytes());
+            let name = property.as_str().as_bytes();
+            out.push(u8::try_from(name.len()).expect("names have at most 128 bytes"));
+            out.extend_from_slice(name);
+            // No document is empty, so no bytes say that there is none.
+            out.extend_from_slice(value.as_ref().map_or(&[], |value| value.as_bytes()));
+            Kind::SetProperty
+        }
     }
 }
 
@@ -78,6 +88,13 @@ pub fn decode(kind: Kind, payload: &[u8]) -> Option<Change> {
             name: Name::new(std::str::from_utf8(cursor.rest()).ok()?).ok()?,
         },
         Kind::DropCollection => Change::DropCollection { collection: cursor.collection()? },
+        Kind::SetProperty => Change::SetProperty {
+            collection: cursor.collection()?,
+            property: cursor.name()?,
+            value: Some(cursor.rest())
+                .filter(|bytes| !bytes.is_empty())
+                .map(Document::from_checksummed),
+        },
         Kind::Checkpoint | Kind::Gap | Kind::Hint | Kind::Close => return None,
     };
     cursor.0.is_empty().then_some(change)
@@ -94,6 +111,7 @@ pub fn decode_key(kind: Kind, payload: &[u8]) -> Option<(CollectionId, DocId)> {
         Kind::Delete => {}
         Kind::CreateCollection
         | Kind::DropCollection
+        | Kind::SetProperty
         | Kind::Checkpoint
         | Kind::Gap
         | Kind::Hint
@@ -130,6 +148,11 @@ impl<'a> Cursor<'a> {
         DocId::decode(self.take(len)?).ok()
     }
 
+    fn name(&mut self) -> Option<Name> {
+        let len = usize::from(*self.take(1)?.first()?);
+        Name::new(std::str::from_utf8(self.take(len)?).ok()?).ok()
+    }
+
     fn rest(&mut self) -> &'a [u8] {
         std::mem::take(&mut self.0)
     }
@@ -162,6 +185,12 @@ mod tests {
             Change::Delete { collection, id: text, replaces: Lsn(9) },
             Change::CreateCollection { collection, name: Name::new("books").unwrap() },
             Change::DropCollection { collection },
+            Change::SetProperty {
+                collection,
+                property: Name::new("validation").unwrap(),
+                value: Some(Document::from_checksummed(b"{}")),
+            },
+            Change::SetProperty { collection, property: Name::new("search").unwrap(), value: None },
         ]
     }
 
@@ -187,6 +216,7 @@ mod tests {
             let whole = match kind {
                 Kind::Put => bytes.len() - 10,
                 Kind::CreateCollection => 5,
+                Kind::SetProperty => 4 + 1 + usize::from(bytes[4]),
                 Kind::Delete | Kind::DropCollection => bytes.len(),
                 Kind::Checkpoint | Kind::Gap | Kind::Hint | Kind::Close => continue,
             };

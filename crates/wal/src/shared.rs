@@ -117,9 +117,11 @@ impl Shared {
         self.finish(queue, &ticket)
     }
 
-    /// Adds a transaction and gives its place; `wait` or the background does the rest.
+    /// Adds a transaction and gives its place; `wait` or the background does the rest. Who has a
+    /// completion to be told does not wait in front of a full queue.
     pub(crate) fn place(&self, tx: Transaction, completion: Option<Completion>) -> Result<Ticket> {
-        let (queue, ticket) = self.enter(tx, completion, Wait::No)?;
+        let full = if completion.is_some() { Wait::No } else { Wait::Yes };
+        let (queue, ticket) = self.enter(tx, completion, full)?;
         drop(queue);
         Ok(ticket)
     }

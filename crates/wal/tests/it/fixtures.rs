@@ -2,7 +2,7 @@
 //! `tests/fixtures/v1`, each with the list of what is in it. `clean` was closed; `torn` ends in a
 //! frame of which half arrived. Between them they hold every kind of frame.
 //!
-//! They are never written again. A new format version gets directories of its own, made by
+//! From the first release on they are never written again. A new format version gets directories of its own, made by
 //! running this test with `DOCDB_WRITE_FIXTURES` set to an empty directory.
 
 use std::fmt::Write as _;
@@ -110,10 +110,12 @@ fn made(torn: bool) -> FaultDisk {
     let Change::Put { document, .. } = put(77, 5) else { panic!("it is a put") };
     let expires_at = Some(WallMs(1_800_000_000_000));
     let replaces = Lsn::ZERO;
+    let property = Name::new("validation").expect("a valid name");
     let changes = [
         Change::CreateCollection { collection, name },
+        Change::SetProperty { collection, property, value: Some(document.clone()) },
         Change::Put { collection, id: id.clone(), replaces, expires_at, document },
-        Change::Delete { collection, id, replaces: Lsn(2) },
+        Change::Delete { collection, id, replaces: Lsn(3) },
         Change::DropCollection { collection },
     ];
     for change in &changes {

@@ -56,7 +56,8 @@ fn number(change: &Change) -> u64 {
         other @ (Change::Put { .. }
         | Change::Delete { .. }
         | Change::CreateCollection { .. }
-        | Change::DropCollection { .. }) => {
+        | Change::DropCollection { .. }
+        | Change::SetProperty { .. }) => {
             unreachable!("only such puts are written: {other:?}")
         }
     }
