@@ -5,7 +5,7 @@
 //! holds nothing but live documents is at the bottom. Reads go down the stack and stop at the
 //! first layer that says something.
 //!
-//! What it is not: it has no lock, opens no file and knows no document. Whoever owns it holds it
+//! What it is not: it has no lock and knows no document; files are written and read beside it. Whoever owns it holds it
 //! behind a lock; nothing here holds that lock for long, because freezing moves the active layer
 //! and merging ([`Merge`]) works on shared parts outside it. Changes are applied in LSN order.
 //!
@@ -17,7 +17,7 @@
 //! 4. Nothing is put into a collection after it was dropped: numbers are never reused.
 //!
 //! Where to start reading: [`Index::get`] and [`Index::apply`], then `block` for how changes are
-//! packed, `merge` for how a base is made.
+//! packed, `merge` for how a base is made, [`file`] for how it is kept.
 //!
 //! # Example
 //!
@@ -49,6 +49,8 @@
 mod active;
 mod block;
 mod change;
+mod error;
+pub mod file;
 mod key;
 mod layer;
 mod merge;
@@ -69,6 +71,7 @@ use layer::{Content, View};
 use merge::Inputs;
 
 pub use change::{Entry, Found};
+pub use error::{Damage, IndexError, Place, Wrong};
 pub use layer::Layer;
 pub use merge::{Merge, Merged, Step, Target};
 pub use range::{ExpiredPage, Range};
@@ -177,18 +180,18 @@ impl Index {
     /// was dropped this does nothing.
     ///
     /// # Panics
-    /// When the LSN exceeds what a log can hold.
+    /// When no log can have such an LSN.
     pub fn put(&mut self, collection: CollectionId, id: &DocId, entry: Entry) -> Option<Entry> {
-        assert!(entry.lsn.0 <= wal::frame::LSN_MAX, "the log gives no such LSN: {}", entry.lsn);
+        assert!(is_lsn(entry.lsn), "the log gives no such LSN: {}", entry.lsn);
         self.apply(collection, id, Found::Live(entry))
     }
 
     /// A document is gone. Answers the entry that there was.
     ///
     /// # Panics
-    /// When the LSN exceeds what a log can hold.
+    /// When no log can have such an LSN.
     pub fn delete(&mut self, collection: CollectionId, id: &DocId, lsn: Lsn) -> Option<Entry> {
-        assert!(lsn.0 <= wal::frame::LSN_MAX, "the log gives no such LSN: {lsn}");
+        assert!(is_lsn(lsn), "the log gives no such LSN: {lsn}");
         self.apply(collection, id, Found::Deleted(lsn))
     }
 
@@ -392,4 +395,8 @@ impl Index {
         }
         memory
     }
+}
+
+fn is_lsn(lsn: Lsn) -> bool {
+    (1..=wal::frame::LSN_MAX).contains(&lsn.0)
 }

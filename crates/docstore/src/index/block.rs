@@ -181,7 +181,7 @@ impl Block {
         Self::new(slots, times(parts.expiries), times(parts.covered))
     }
 
-    /// A block of parts that keep the invariants above, as [`Block::broken_rule`] says.
+    /// A block of parts that keep the invariants above.
     pub(super) fn new(slots: Slots, expiries: Times, covered: Times) -> Self {
         let (expiry_span, covered_span) = (Span::of(&expiries), Span::of(&covered));
         let mut block =
@@ -211,6 +211,11 @@ impl Block {
 
     pub(super) const fn tally(&self) -> &Tally {
         &self.tally
+    }
+
+    /// Its slots, the expiries of entries, and those of documents below.
+    pub(super) const fn parts(&self) -> (&Slots, &Times, &Times) {
+        (&self.slots, &self.expiries, &self.covered)
     }
 
     fn words(&self, slot: usize) -> OtherSlot {

@@ -78,6 +78,12 @@ impl Merged {
     pub const fn table(&self) -> &Table {
         &self.table
     }
+
+    /// What was made, when it is not to be installed.
+    #[must_use]
+    pub fn into_table(self) -> Table {
+        self.table
+    }
 }
 
 impl Merge {

@@ -72,6 +72,14 @@ impl Blocks {
         self.blocks.get(block)
     }
 
+    pub(super) fn first_key(&self) -> Option<KeyRef<'_>> {
+        self.blocks.first().map(|block| block.first())
+    }
+
+    pub(super) fn last_key(&self) -> Option<KeyRef<'_>> {
+        self.blocks.last().map(|block| block.last())
+    }
+
     pub(super) fn iter(&self) -> std::slice::Iter<'_, Arc<Block>> {
         self.blocks.iter()
     }
