@@ -7,7 +7,12 @@
 //! - Transactions that fit into one segment are never split, so a write that fails can be taken
 //!   back whole: the bytes behind the last good one are zeroed and synced before anybody hears of
 //!   the failure. When that fails too, or any sync fails, the log is poisoned.
+//! - No byte of a transaction is written before all the space that it needs is claimed: a full
+//!   disk refuses, it never poisons (`large` for those that need more than one segment).
 
+mod large;
+
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use base::clock::ClockRef;
@@ -21,12 +26,10 @@ use crate::frame::{self, HEADER_BYTES, Header, Kind, Place, Seed};
 use crate::options::{FsyncMode, Options};
 use crate::segment::{self, FileName};
 use crate::sync::{Arc, Mutex, lock};
-use crate::transaction::{Spool, frame_len, stamp};
+use crate::transaction::{Spool, frame_len};
 
 /// Claimed bytes that a log without writes keeps behind its last frame.
 pub(crate) const IDLE_TAIL_BYTES: u64 = 32 * 1024;
-/// Bytes read from a spool file at once.
-const SPOOL_CHUNK: usize = 1024 * 1024;
 
 /// Why a group was not written.
 #[derive(Debug)]
@@ -120,6 +123,8 @@ pub(crate) struct Writer {
     tail: Tail,
     next_sequence: u64,
     next_size: u64,
+    /// Segments claimed for the transaction that is being written.
+    ahead: VecDeque<Spare>,
     /// Sealed segments that were not synced yet (`interval` and `none`).
     unsynced: Vec<(FileRef, PathBuf)>,
     last: Lsn,
@@ -139,6 +144,7 @@ impl Writer {
             tail,
             next_sequence,
             next_size,
+            ahead: VecDeque::new(),
             unsynced: Vec::new(),
             last,
             durable: last,
@@ -286,83 +292,14 @@ impl Writer {
         }
     }
 
-    /// Writes one transaction that waits in a file or is larger than a segment.
-    /// `len` bytes of it are in memory, from `at` on.
-    fn write_large(&mut self, batch: &mut Batch, at: usize, len: usize) -> Result<(), Fail> {
-        let start = self.active.as_ref().map(|a| (a.segment.sequence, a.offset, a.chain, a.solid));
-        let last = self.last;
-        let written = self.stream(batch, at, len);
-        let Err(fail) = written else {
-            self.show();
-            return Ok(());
-        };
-        // Whatever becomes of its frames, the log ends before them: a later sync must not vouch
-        // for half a transaction.
-        self.last = last;
-        let Fail::Refused(error) = fail else { return Err(fail) };
-        // Frames of it may stand before the one that failed: take all of them back, which is
-        // possible while no segment was begun for it.
-        match (&mut self.active, start) {
-            (Some(active), Some((sequence, offset, chain, solid)))
-                if active.segment.sequence == sequence =>
-            {
-                let len = active.offset - offset;
-                active.offset = offset;
-                active.chain = chain;
-                active.solid = solid;
-                active.segment.forget_from(offset);
-                if len == 0 { Err(Fail::Refused(error)) } else { Err(self.take_back(len, error)) }
-            }
-            (None, None) => Err(Fail::Refused(error)),
-            _ => Err(Fail::Poison(error)),
-        }
-    }
-
-    fn stream(&mut self, batch: &mut Batch, at: usize, len: usize) -> Result<(), Fail> {
-        if let Some(spool) = &batch.spool {
-            let (mut from, mut lsn) = (0, batch.first);
-            while from < spool.len() {
-                let mut chunk = spool.read(from, SPOOL_CHUNK).map_err(Fail::Refused)?;
-                stamp(&mut chunk, lsn, batch.wall_ms);
-                self.spread(&mut chunk)?;
-                from += chunk.len() as u64;
-                lsn = self.last.next();
-            }
-        }
-        let end = at.saturating_add(len);
-        self.spread(batch.bytes.get_mut(at..end).unwrap_or_default())
-    }
-
-    /// Writes frames over as many segments as they need.
-    fn spread(&mut self, frames: &mut [u8]) -> Result<(), Fail> {
-        let mut from = 0;
-        while from < frames.len() {
-            let room = self.room();
-            let mut to = from;
-            let mut next = 0;
-            while let Some(header) = frames.get(to..to + HEADER_BYTES) {
-                next = frame_len(header);
-                if (to + next - from) as u64 > room {
-                    break;
-                }
-                to += next;
-            }
-            if to == from {
-                self.rotate(self.last.next(), next as u64)?;
-                continue;
-            }
-            self.write_frames(frames.get_mut(from..to).unwrap_or_default())?;
-            from = to;
-        }
-        Ok(())
-    }
-
     /// Ends the active segment and begins the next one, with room for `need` bytes of frames.
     fn rotate(&mut self, first_lsn: Lsn, need: u64) -> Result<(), Fail> {
-        let spare = match self.cx.claims.take(need) {
+        let claimed = self.ahead.pop_front().or_else(|| self.cx.claims.take(need));
+        let spare = match claimed {
             Some(spare) => spare,
-            None => self.claim(need).map_err(Fail::Refused)?,
+            None => self.claim(need, self.next_size, need).map_err(Fail::Refused)?,
         };
+        debug_assert!(spare.capacity() >= need, "it was claimed or chosen for this");
         let sequence = self.next_sequence;
         let tail = self.tail_now();
         let header = segment::Header {
@@ -396,19 +333,29 @@ impl Writer {
         });
         self.tail = Tail::default();
         self.next_sequence += 1;
-        self.next_size = (spare.size.saturating_mul(2))
-            .clamp(self.cx.options.segment_bytes_first, self.cx.options.segment_bytes_max);
+        self.next_size = self.size_after(spare.size);
         Ok(())
     }
 
-    fn claim(&mut self, need: u64) -> Result<Spare, WalError> {
-        let size = (need + segment::HEADER_BYTES as u64).next_multiple_of(segment::ALIGN);
-        let made = self.cx.claims.make(size.max(self.next_size));
-        match made {
-            // A full disk may still have room for the smallest segment that does.
-            Err(WalError::DiskFull { .. }) if size < self.next_size => self.cx.claims.make(size),
+    /// Claims a segment of `size` bytes, or more where a frame of `frame` bytes needs it. A full
+    /// disk may still have room for a smaller one, as long as the `left` bytes that are to be
+    /// written fit into it.
+    fn claim(&self, frame: u64, size: u64, left: u64) -> Result<Spare, WalError> {
+        let holding =
+            |bytes: u64| (bytes + segment::HEADER_BYTES as u64).next_multiple_of(segment::ALIGN);
+        let wanted = size.max(holding(frame));
+        match self.cx.claims.make(wanted) {
+            Err(WalError::DiskFull { .. }) if holding(left) < wanted => {
+                self.cx.claims.make(holding(left))
+            }
             made => made,
         }
+    }
+
+    /// Size of the segment to claim after one of `size` bytes.
+    fn size_after(&self, size: u64) -> u64 {
+        let options = &self.cx.options;
+        size.saturating_mul(2).clamp(options.segment_bytes_first, options.segment_bytes_max)
     }
 
     /// Writes the header into a spare and gives it its name, each durable before the next step.

@@ -24,13 +24,16 @@ struct Full {
 
 impl Full {
     fn new(mode: FsyncMode) -> Self {
+        Self::with(small(mode))
+    }
+
+    fn with(options: Options) -> Self {
         let disk = FaultDisk::new();
         make_dir(&disk.shared());
         let reserve =
             Reserve::open(&disk.shared(), Path::new("/"), RESERVE).expect("there is room");
         assert!(reserve.is_full());
         let env = Environment { reserve: Some(reserve), ..env(&disk.shared(), &clock()) };
-        let options = small(mode);
         let database = DatabaseId::from_bytes([9; 16]);
         let log = Log::create(&env, Path::new(DIR), database, options.clone()).expect("room");
         Self { disk, env, log, options, next: 0 }
@@ -188,6 +191,62 @@ fn a_transaction_larger_than_the_room_is_refused_whole() {
         full.disk.set_capacity(None);
         full.append(400).expect("there is room");
     }
+}
+
+/// Sizes of the changes of transactions that need several segments of at most 4 KiB: how much of
+/// each stays unused differs, so that their bytes alone do not tell how many they need.
+const LARGE: [&[usize]; 4] =
+    [&[1500; 9], &[2500; 5], &[100, 3700, 200, 3700, 3700, 20], &[50, 6000, 50, 6000]];
+
+#[test]
+fn a_transaction_of_several_segments_meets_a_full_disk_before_its_first_byte() {
+    let in_memory = Options::default().spool_bytes;
+    for (mode, spool_bytes) in MODES.into_iter().flat_map(|m| [(m, in_memory), (m, 1000)]) {
+        for sizes in LARGE {
+            let mut refused = 0;
+            while !large_on_a_disk_with(refused, Options { spool_bytes, ..small(mode) }, sizes) {
+                refused += 1;
+                assert!(refused < 40, "{} {sizes:?} never finds room", mode.name());
+            }
+            assert!(refused > 1, "{} {sizes:?} needs no room", mode.name());
+        }
+    }
+}
+
+/// Commits a transaction of changes of these sizes with room for so many pages more. Says whether
+/// it was written; otherwise nothing of it is there, and it is written once there is room.
+fn large_on_a_disk_with(pages: u64, options: Options, sizes: &[usize]) -> bool {
+    let mut full = Full::with(options);
+    full.append(600).expect("there is room");
+    let before = content(&full.log).expect("it can be read");
+    let transaction = || {
+        let mut tx = full.log.transaction();
+        for (n, bytes) in (100..).zip(sizes) {
+            tx.push(&put(n, *bytes)).expect("it is small");
+        }
+        tx
+    };
+    let tx = transaction();
+    let used = full.disk_used();
+    full.disk.set_capacity(Some(used + 4096 * pages));
+    let error = match full.log.commit(tx) {
+        Ok(_) => {
+            full.holds();
+            return true;
+        }
+        Err(error) => error,
+    };
+    assert_eq!(error.code(), Code::DiskFull, "{pages} pages, {sizes:?}: {error}");
+    assert_eq!(full.log.status().poisoned, None);
+    assert_eq!(content(&full.log).expect("it can be read"), before);
+    full.holds();
+    full.disk.set_capacity(None);
+    let done = full.log.commit(transaction()).expect("there is room");
+    assert_eq!(done.first, before.1.next());
+    let there = content(&full.log).expect("it can be read").0;
+    assert_eq!(there.len(), before.0.len() + sizes.len());
+    full.holds();
+    false
 }
 
 impl Full {
