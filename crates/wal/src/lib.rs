@@ -80,6 +80,7 @@ pub mod scan;
 pub mod segment;
 mod shared;
 mod stats;
+mod sums;
 mod survey;
 mod sync;
 mod transaction;

@@ -1,7 +1,9 @@
 //! Reading the frames of one segment in order, and looking for hints behind a bad one.
 //!
 //! Neither trusts a byte: memory grows past the read buffer only after a header was verified and
-//! its payload is known to lie inside the segment, so it is bounded by one frame.
+//! its payload is known to lie inside the segment, so it is bounded by one frame. Nor is work what
+//! the bytes claim: headers found behind damage may overlap and each claim a long payload, so from
+//! there on long payloads are checked by the checksums of prefixes (`sums`), each byte once.
 
 use std::io;
 
@@ -10,6 +12,7 @@ use base::words::Lsn;
 
 use crate::frame::{self, HEADER_BYTES, Header, Kind, Seed};
 use crate::payload;
+use crate::sums::{self, Sums};
 
 /// Bytes read at once.
 const CHUNK: usize = 1024 * 1024;
@@ -51,13 +54,18 @@ pub struct Scanner {
     /// File offset of the buffer's first byte.
     base: u64,
     payload: std::ops::Range<usize>,
+    /// Once the scan has looked for a frame behind damage.
+    sums: Option<Sums>,
+    /// Bytes of payloads checksummed one by one.
+    direct: u64,
 }
 
 impl Scanner {
     /// Scans from `offset` to `end`; nothing at or past `end` is read.
     #[must_use]
     pub fn new(file: FileRef, seed: Seed, offset: u64, end: u64) -> Self {
-        Self { file, seed, offset, end, buffer: Vec::new(), base: offset, payload: 0..0 }
+        let (buffer, payload) = (Vec::new(), 0..0);
+        Self { file, seed, offset, end, buffer, base: offset, payload, sums: None, direct: 0 }
     }
 
     /// Where the next frame starts, bytes.
@@ -81,6 +89,13 @@ impl Scanner {
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.buffer.get(self.payload.clone()).unwrap_or_default()
+    }
+
+    /// Bytes of payloads checksummed so far. Whatever the file holds, not more than 130 for each of
+    /// its bytes.
+    #[must_use]
+    pub fn checksummed(&self) -> u64 {
+        self.direct + self.sums.as_ref().map_or(0, Sums::work)
     }
 
     /// Makes `want` bytes from `self.offset` available; returns how many there are.
@@ -133,12 +148,16 @@ impl Scanner {
         if self.end - self.offset < total as u64 {
             return Ok(Step::Bad { what: "the frame reaches past the end of its segment" });
         }
+        if let Some(what) = self.refuse(&header)? {
+            return Ok(Step::Bad { what });
+        }
         if self.fill(total)? < total {
             return Ok(Step::Bad { what: "the file ends inside a frame" });
         }
         let at = usize::try_from(self.offset - self.base).unwrap_or(usize::MAX);
         let start = at + HEADER_BYTES;
         self.payload = start..start + header.len as usize;
+        self.direct += u64::from(header.len);
         if crc32c::crc32c(self.payload()) != header.payload_crc {
             return Ok(Step::Bad { what: "the frame payload's checksum does not fit" });
         }
@@ -150,6 +169,21 @@ impl Scanner {
         Ok(Step::Frame { header, offset, crc })
     }
 
+    /// What is wrong with a long payload behind damage, before it is read into memory.
+    fn refuse(&mut self, header: &Header) -> io::Result<Option<&'static str>> {
+        let Some(sums) = self.sums.as_mut().filter(|_| header.len as usize > sums::STEP) else {
+            return Ok(None);
+        };
+        let from = self.offset + HEADER_BYTES as u64;
+        Ok(match sums.crc(&*self.file, from, header.len)? {
+            None => Some("the file ends inside a frame"),
+            Some(crc) if crc != header.payload_crc => {
+                Some("the frame payload's checksum does not fit")
+            }
+            Some(_) => None,
+        })
+    }
+
     /// Moves to the next offset where a valid frame stands, for salvage; `false` when there is
     /// none.
     ///
@@ -157,6 +191,7 @@ impl Scanner {
     /// The disk's.
     pub fn resync(&mut self) -> io::Result<bool> {
         self.offset = (self.offset + 1).next_multiple_of(frame::ALIGN as u64);
+        self.sums.get_or_insert_with(|| Sums::new(self.offset));
         while let Some(at) = next_header(&self.file, self.seed, self.offset, self.end)? {
             self.offset = at;
             let place = (self.offset, self.base);
@@ -245,4 +280,95 @@ pub fn look_behind(file: &FileRef, seed: Seed, from: u64, end: u64) -> io::Resul
         true
     })?;
     Ok(behind)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use base::io::{Disk, MemDisk, Open, write_all_at};
+    use base::words::DatabaseId;
+
+    use super::*;
+    use crate::frame::Place;
+
+    const SEED: DatabaseId = DatabaseId::from_bytes([3; 16]);
+
+    /// A frame that is valid when `payload` is what follows, or claims `len` bytes of anything.
+    fn header(lsn: u64, len: usize, payload_crc: u32) -> [u8; HEADER_BYTES] {
+        let mut bytes = Header {
+            len: u32::try_from(len).unwrap(),
+            lsn: Lsn(lsn),
+            hint: Lsn::ZERO,
+            wall_ms: 0,
+            kind: Kind::Put,
+            place: Place::Last,
+            tx_index: 0,
+            payload_crc,
+        }
+        .encode();
+        frame::seal(&mut bytes, Lsn::ZERO, Seed::new(SEED, 1));
+        bytes
+    }
+
+    fn scanner(bytes: &[u8]) -> Scanner {
+        let file = MemDisk::new().open(Path::new("/f"), Open::CreateNew).unwrap();
+        write_all_at(&*file, bytes, 0).unwrap();
+        Scanner::new(file, Seed::new(SEED, 1), 0, bytes.len() as u64)
+    }
+
+    /// Reads everything that can be read; returns the LSNs.
+    fn salvage(scanner: &mut Scanner) -> Vec<u64> {
+        let mut lsns = Vec::new();
+        loop {
+            match scanner.step().unwrap() {
+                Step::Frame { header, .. } => lsns.push(header.lsn.0),
+                Step::End => return lsns,
+                Step::Bad { .. } if scanner.resync().unwrap() => {}
+                Step::Bad { .. } => return lsns,
+            }
+        }
+    }
+
+    #[test]
+    fn headers_that_each_claim_all_that_follows_cost_work_in_the_length_of_the_file() {
+        const LEN: usize = 1 << 20;
+        let claims = |every: usize| {
+            let mut bytes = vec![0; LEN];
+            for at in (0..LEN - every).step_by(every) {
+                bytes[at..at + HEADER_BYTES].copy_from_slice(&header(1, LEN - at - 40, 7));
+                if every > HEADER_BYTES {
+                    // A whole frame between two of them ends each search.
+                    bytes[at + 40..at + 80].copy_from_slice(&header(2, 0, 0));
+                }
+            }
+            bytes
+        };
+        for (every, whole) in [(HEADER_BYTES, 0), (2 * HEADER_BYTES, LEN / 80)] {
+            let mut scanner = scanner(&claims(every));
+            assert_eq!(salvage(&mut scanner).len(), whole);
+            let work = scanner.checksummed();
+            assert!(work < 130 * LEN as u64, "{work} bytes checksummed of {LEN}");
+        }
+    }
+
+    #[test]
+    fn a_long_frame_among_headers_that_claim_too_much_is_found() {
+        let payload: Vec<u8> = (0..100_000_u32).flat_map(u32::to_le_bytes).collect();
+        let mut bytes = Vec::new();
+        for _ in 0..50 {
+            bytes.extend(header(1, 300_000, 7));
+        }
+        for lsn in [5, 6] {
+            bytes.extend(header(lsn, payload.len(), crc32c::crc32c(&payload)));
+            bytes.extend(&payload);
+        }
+        bytes.extend(header(7, 10_000, 7));
+        assert_eq!(salvage(&mut scanner(&bytes)), [5, 6]);
+        // Without the last byte of its payload a frame is none.
+        bytes.truncate(50 * 40 + 2 * 40 + 2 * payload.len() - 1);
+        let mut cut = scanner(&bytes);
+        cut.extend_to(1 << 30);
+        assert_eq!(salvage(&mut cut), [5]);
+    }
 }
