@@ -160,6 +160,9 @@ pub enum IdError {
     /// A string id longer than 64 bytes.
     #[error("a string id has at most {ID_BYTES_MAX} bytes of UTF-8")]
     TooLong,
+    /// A string id with a control character, U+0000 to U+001F or U+007F.
+    #[error("a string id has no control characters; found {0:?}")]
+    Control(char),
     /// Bytes that no id encodes to.
     #[error("the bytes do not encode a document id")]
     Encoding,
@@ -175,11 +178,12 @@ pub enum DocId {
     U64(u64),
     /// A UUID.
     Uuid(uuid::Uuid),
-    /// 1 to 64 bytes of UTF-8.
+    /// 1 to 64 bytes of UTF-8 without control characters.
     Str(StrId),
 }
 
-/// The text of a string id: 1 to 64 bytes of UTF-8.
+/// The text of a string id: 1 to 64 bytes of UTF-8 without the control characters U+0000 to U+001F
+/// and U+007F (`docs/decisions/0007-string-ids.md` says why).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StrId(Box<str>);
 
@@ -202,10 +206,13 @@ impl DocId {
     /// A string id.
     ///
     /// # Errors
-    /// When `text` has no bytes or more than 64.
+    /// When `text` has no bytes or more than 64, or a control character.
     pub fn string(text: &str) -> Result<Self, IdError> {
         if text.is_empty() {
             return Err(IdError::Empty);
+        }
+        if let Some(bad) = text.chars().find(char::is_ascii_control) {
+            return Err(IdError::Control(bad));
         }
         if text.len() > ID_BYTES_MAX {
             return Err(IdError::TooLong);
@@ -365,8 +372,24 @@ mod tests {
         for bytes in [&b""[..], b"\x01", b"\x01\0\0\0\0\0\0\0", b"\x02abc", b"\x03", b"\x09a"] {
             assert!(DocId::decode(bytes).is_err(), "{bytes:?}");
         }
+        assert_eq!(DocId::string(""), Err(IdError::Empty));
         assert_eq!(DocId::decode(b"\x03\xff"), Err(IdError::Encoding));
         assert_eq!(DocId::string(&"x".repeat(65)), Err(IdError::TooLong));
+    }
+
+    #[test]
+    fn a_control_character_is_refused_in_an_id_that_is_given_or_read() {
+        for bad in (0..0x20).chain([0x7f]).map(char::from) {
+            for text in [format!("{bad}"), format!("a{bad}b"), format!("straße{bad}")] {
+                assert_eq!(DocId::string(&text), Err(IdError::Control(bad)), "{text:?}");
+                let encoded = [b"\x03", text.as_bytes()].concat();
+                assert_eq!(DocId::decode(&encoded), Err(IdError::Control(bad)), "{text:?}");
+            }
+        }
+        // What is printable may be hard to type, but nothing mistakes it for something else.
+        for good in [" ", "~", "a b", "a/b", "\u{80}", "\u{a0}", "日本"] {
+            assert!(DocId::string(good).is_ok(), "{good:?}");
+        }
     }
 
     #[test]
