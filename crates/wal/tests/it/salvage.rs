@@ -1,196 +1,28 @@
 //! Salvage of logs with planted damage: exactly what was hit is lost, and it is said.
 //!
-//! What is expected is worked out from the healthy log, frame by frame, without the code under
-//! test: a transaction is lost when a byte of one of its frames was.
+//! `healthy` has the logs, the damage and what it must cost; `manifest` damages the manifest too;
+//! `crashes` interrupts salvages.
 
 #![expect(clippy::unwrap_used, reason = "what helps a test fails as the test does")]
 
+mod crashes;
+mod healthy;
+mod manifest;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use base::error::Code;
-use base::io::{Disk, Open};
 use base::rng::Rng;
-use base::words::{Change, DatabaseId, Lsn};
-use sim::crash::{Limits, enumerate, record};
-use sim::disk::{Calls, Effect, Fault, FaultDisk, Rot};
-use wal::frame::{HEADER_BYTES, Kind, Seed};
-use wal::salvage::{Identity, Outcome};
-use wal::scan::{Scanner, Step as Scan};
-use wal::segment::{self, FileName};
-use wal::{FileAnchor, FsyncMode, SalvageReport, Upto, WalError, salvage};
+use base::words::{Change, Lsn};
+use sim::disk::FaultDisk;
+use wal::frame::Kind;
+use wal::salvage::Outcome;
+use wal::{FsyncMode, SalvageReport, Upto, WalError, salvage};
 
-use crate::world::{DIR, Step, World, clock, env, open, power_lost, put, small};
-
-/// A frame of the healthy log.
-#[derive(Debug, Clone)]
-struct Framed {
-    segment: u64,
-    /// The bytes its checksums cover.
-    bytes: Range<u64>,
-    lsn: Lsn,
-    hint: Lsn,
-    tx_first: Lsn,
-    change: Option<Change>,
-    takes_lsn: bool,
-}
-
-/// A log that was written without a fault, and what is in it.
-struct Healthy {
-    disk: FaultDisk,
-    frames: Vec<Framed>,
-    segments: Vec<(u64, segment::Header)>,
-    last: Lsn,
-    manifest_durable: Lsn,
-    replay_lsn: Lsn,
-}
-
-const WORKLOAD: [Step; 9] = [
-    Step::Append,
-    Step::Rotate,
-    Step::Transaction,
-    Step::Crossing,
-    Step::Group,
-    Step::Idle,
-    Step::Rotate,
-    Step::Group,
-    Step::Append,
-];
-
-/// Runs `steps`; the log is closed or, for `Closed::No`, left as a crash leaves it.
-fn healthy(steps: &[Step], closed: Closed) -> Healthy {
-    let disk = FaultDisk::new();
-    let mut world = World::new(&disk, small(FsyncMode::Group));
-    for step in steps {
-        world.step(*step).unwrap();
-    }
-    let log = world.log.take().unwrap();
-    match closed {
-        Closed::Yes => log.close().unwrap(),
-        Closed::No => std::mem::forget(log),
-    }
-    look(if closed == Closed::No { disk.crash(&sim::disk::Crash::Kill) } else { disk })
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Closed {
-    Yes,
-    No,
-}
-
-fn look(disk: FaultDisk) -> Healthy {
-    let state = FileAnchor::peek(&disk.shared(), Path::new(DIR)).unwrap();
-    let mut segments = Vec::new();
-    for entry in disk.list(Path::new(DIR)).unwrap() {
-        if let Some(FileName::Segment(sequence)) = FileName::parse(&entry.name) {
-            let bytes = disk.peek(&path(sequence)).unwrap();
-            let header = segment::Header::decode_any(bytes[..128].try_into().unwrap()).unwrap();
-            segments.push((sequence, header));
-        }
-    }
-    let mut frames = Vec::new();
-    for (i, (sequence, _)) in segments.iter().enumerate() {
-        let end = segments.get(i + 1).map_or(u64::MAX, |(_, next)| next.previous_end);
-        let file = disk.open(&path(*sequence), Open::Read).unwrap();
-        let end = end.min(file.len().unwrap());
-        let mut scanner = Scanner::new(file, Seed::new(state.database, *sequence), 128, end);
-        while let Scan::Frame { header, offset, .. } = scanner.step().unwrap() {
-            frames.push(Framed {
-                segment: *sequence,
-                bytes: offset..offset + HEADER_BYTES as u64 + u64::from(header.len),
-                lsn: header.lsn,
-                hint: header.hint,
-                tx_first: header.tx_first(),
-                change: wal::payload::decode(header.kind, scanner.payload()),
-                takes_lsn: !header.kind.is_hint(),
-            });
-        }
-    }
-    let last = frames.last().unwrap().lsn;
-    let (manifest_durable, replay_lsn) = (state.durable_lsn, state.replay_lsn);
-    Healthy { disk, frames, segments, last, manifest_durable, replay_lsn }
-}
-
-fn path(sequence: u64) -> PathBuf {
-    FileName::Segment(sequence).path(Path::new(DIR))
-}
-
-/// One planted damage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Hurt {
-    /// A bit of this frame's header.
-    FrameHeader(usize),
-    /// A bit of this frame's payload.
-    Payload(usize),
-    /// A bit of this segment's header.
-    SegmentHeader(u64),
-    /// The whole file of this segment.
-    Missing(u64),
-}
-
-impl Healthy {
-    fn flip(disk: &FaultDisk, segment: u64, offset: u64) {
-        disk.rot(&Rot::Flip { path: path(segment), offset, mask: 0x10 }).unwrap();
-    }
-
-    fn plant(&self, disk: &FaultDisk, hurt: Hurt) {
-        match hurt {
-            Hurt::FrameHeader(n) => {
-                let frame = &self.frames[n];
-                Self::flip(disk, frame.segment, frame.bytes.start + 9);
-            }
-            Hurt::Payload(n) => {
-                let frame = &self.frames[n];
-                Self::flip(disk, frame.segment, frame.bytes.end - 1);
-            }
-            Hurt::SegmentHeader(sequence) => Self::flip(disk, sequence, 57),
-            Hurt::Missing(sequence) => disk.rot(&Rot::Remove { path: path(sequence) }).unwrap(),
-        }
-    }
-
-    fn hit(&self, hurts: &[Hurt], n: usize) -> bool {
-        let frame = &self.frames[n];
-        hurts.iter().any(|hurt| match hurt {
-            Hurt::FrameHeader(m) | Hurt::Payload(m) => *m == n,
-            Hurt::Missing(sequence) => *sequence == frame.segment,
-            Hurt::SegmentHeader(_) => false,
-        })
-    }
-
-    /// LSNs that are lost, of those that anything left says were durable.
-    fn lost(&self, hurts: &[Hurt]) -> BTreeSet<u64> {
-        let all = 0..self.frames.len();
-        let broken: BTreeSet<Lsn> = all
-            .clone()
-            .filter(|n| self.hit(hurts, *n) && self.frames[*n].takes_lsn)
-            .map(|n| self.frames[n].tx_first)
-            .collect();
-        let lost = |frame: &Framed| frame.takes_lsn && broken.contains(&frame.tx_first);
-        let kept = self.frames.iter().filter(|frame| frame.takes_lsn && !lost(frame));
-        let hints = all
-            .filter(|n| !self.hit(hurts, *n) || hurts.contains(&Hurt::Payload(*n)))
-            .map(|n| self.frames[n].hint);
-        let headers = self.segments.iter().filter(|(sequence, _)| {
-            let gone = [Hurt::Missing(*sequence), Hurt::SegmentHeader(*sequence)];
-            !gone.iter().any(|hurt| hurts.contains(hurt))
-        });
-        let durable = hints
-            .chain(headers.map(|(_, header)| header.hint))
-            .chain([self.manifest_durable])
-            .max()
-            .unwrap();
-        let known = kept.map(|frame| frame.lsn).max().unwrap_or_default().max(durable);
-        self.frames.iter().filter(|f| lost(f) && f.lsn <= known).map(|f| f.lsn.0).collect()
-    }
-
-    /// What must be there after a salvage: everything written but what is lost.
-    fn left(&self, lost: &BTreeSet<u64>, upto: Lsn) -> BTreeMap<Lsn, Change> {
-        let frames = self.frames.iter().filter(|f| f.lsn <= upto && !lost.contains(&f.lsn.0));
-        frames.filter_map(|f| Some((f.lsn, f.change.clone()?))).collect()
-    }
-}
+use crate::world::{DIR, Step, World, clock, env, open, put, small};
+use healthy::{Closed, Healthy, Hurt, WORKLOAD, healthy, look};
 
 fn reported(report: &SalvageReport) -> BTreeSet<u64> {
     report.lost.iter().flat_map(|range| range.from.0..=range.to.0).collect()
@@ -432,81 +264,6 @@ fn a_reader_that_begins_inside_a_gap_is_told_of_it() {
     assert_eq!(log.read_at(from).unwrap(), None);
 }
 
-fn hurt_manifest(disk: &FaultDisk, slots: Range<u32>) {
-    for slot in slots {
-        let path = PathBuf::from(format!("{DIR}/MANIFEST.{slot}"));
-        match disk.peek(&path) {
-            Some(bytes) if bytes.is_empty() => {}
-            _ => disk.rot(&Rot::Flip { path, offset: 40, mask: 1 }).unwrap(),
-        }
-    }
-}
-
-#[test]
-fn a_manifest_without_a_valid_copy_is_rebuilt_from_the_segments() {
-    for closed in [Closed::Yes, Closed::No] {
-        let healthy = healthy(&WORKLOAD, closed);
-        let disk = healthy.disk.fork();
-        hurt_manifest(&disk, 0..3);
-        assert_eq!(refusal(&disk), Some(Code::WalCorrupt));
-        let report = run(&disk).unwrap();
-        assert_eq!(report.outcome, Outcome::ManifestRebuilt);
-        let newest = healthy.segments.last().unwrap().0;
-        assert_eq!(report.identity, Identity::SegmentHeader(newest));
-        assert_eq!(report.database, DatabaseId::from_bytes([9; 16]));
-        assert!(report.end_unknown && report.lost.is_empty(), "{report}");
-        assert_eq!(report.quarantined.len(), 3, "{report}");
-        let (changes, gaps, last) = read_back(&disk).unwrap();
-        assert_eq!((changes, last), (healthy.left(&BTreeSet::new(), healthy.last), healthy.last));
-        assert!(gaps.is_empty());
-    }
-}
-
-#[test]
-fn a_damaged_manifest_and_damaged_segments_are_salvaged_together() {
-    let healthy = healthy(&WORKLOAD, Closed::Yes);
-    for n in 0..healthy.frames.len() - 1 {
-        if !healthy.frames[n].takes_lsn {
-            continue;
-        }
-        let disk = healthy.disk.fork();
-        healthy.plant(&disk, Hurt::Payload(n));
-        hurt_manifest(&disk, 0..3);
-        let report = run(&disk).unwrap();
-        assert!(matches!(report.identity, Identity::SegmentHeader(_)));
-        assert_eq!(reported(&report), healthy.lost(&[Hurt::Payload(n)]), "{n}\n{report}");
-        let (changes, ..) = read_back(&disk).unwrap();
-        assert_eq!(changes, healthy.left(&reported(&report), healthy.last), "{n}");
-    }
-}
-
-#[test]
-fn damage_in_some_slots_of_the_manifest_is_no_refusal() {
-    let healthy = healthy(&WORKLOAD, Closed::Yes);
-    let disk = healthy.disk.fork();
-    hurt_manifest(&disk, 0..1);
-    if refusal(&disk).is_none() {
-        assert_eq!(run(&disk).unwrap().outcome, Outcome::NothingToDo);
-    }
-}
-
-#[test]
-fn without_any_identity_or_any_log_it_says_so_and_changes_nothing() {
-    let healthy = healthy(&[Step::Append], Closed::Yes);
-    let disk = healthy.disk.fork();
-    healthy.plant(&disk, Hurt::SegmentHeader(1));
-    hurt_manifest(&disk, 0..3);
-    let before = disk.content_hash();
-    let error = run(&disk).unwrap_err();
-    assert!(error.to_string().contains("which database"), "{error}");
-    assert_eq!(disk.content_hash(), before);
-    let empty = FaultDisk::new();
-    crate::world::make_dir(&empty.shared());
-    let before = empty.content_hash();
-    assert!(run(&empty).unwrap_err().to_string().contains("there is no log"));
-    assert_eq!(empty.content_hash(), before, "not even a lock file is made");
-}
-
 #[test]
 fn a_log_in_use_is_not_salvaged() {
     let disk = FaultDisk::new();
@@ -514,93 +271,4 @@ fn a_log_in_use_is_not_salvaged() {
     world.step(Step::Append).unwrap();
     world.clock.advance(Duration::from_millis(1));
     assert!(matches!(run(&disk).unwrap_err(), WalError::Locked(_)));
-}
-
-/// Every crash of a salvage leaves the old refusal or the salvaged log, and salvaging again
-/// finishes the work.
-fn crashes_of_a_salvage(healthy: &Healthy, hurts: &[Hurt], manifest: bool) {
-    let damaged = healthy.disk.fork();
-    hurts.iter().for_each(|hurt| healthy.plant(&damaged, *hurt));
-    if manifest {
-        hurt_manifest(&damaged, 0..3);
-    }
-    let lost = healthy.lost(hurts);
-    let expected = healthy.left(&lost, healthy.last);
-    let quarantined = std::cell::Cell::new(0);
-    let recording = record(&damaged.fork(), |disk, recorder| {
-        let report = run(disk).unwrap();
-        quarantined.set(report.quarantined.len());
-        recorder.acknowledge(());
-    });
-    let limits = Limits { exhaustive_max: 64, samples: 32, ..Limits::default() };
-    let report = enumerate(&recording, &limits, |disk, done: &[()], point| {
-        match read_back(&disk.fork()) {
-            Ok((changes, gaps, last)) => {
-                if (&changes, &gaps, last) != (&expected, &lost, healthy.last) {
-                    return Err(format!("opened with gaps {gaps:?} up to {last}"));
-                }
-                let copies = disk.list(Path::new(DIR)).map_err(|e| e.to_string())?;
-                if !copies.iter().any(|entry| entry.name == "quarantine") {
-                    return Err("salvaged without a quarantine".into());
-                }
-            }
-            Err(e) if done.is_empty() && e.code() == Code::WalCorrupt => {}
-            Err(e) => return Err(format!("after {done:?}: {e}")),
-        }
-        // Whatever the crash left, the next salvage leads to the same log.
-        run(disk).map_err(|e| format!("salvaging again: {e}"))?;
-        let (changes, gaps, last) = read_back(disk).map_err(|e| e.to_string())?;
-        let same = (&changes, &gaps, last) == (&expected, &lost, healthy.last);
-        let power = power_lost(point);
-        same.then_some(()).ok_or_else(|| format!("then gaps {gaps:?} up to {last}, {power}"))
-    })
-    .unwrap_or_else(|failure| panic!("{hurts:?}: {failure}"));
-    assert!(report.distinct > 20, "{report}");
-    println!("salvage of {hurts:?}: {report}");
-}
-
-#[test]
-fn no_crash_of_a_salvage_hides_a_loss() {
-    let healthy = healthy(&WORKLOAD[..6], Closed::Yes);
-    let middle = healthy.segments[healthy.segments.len() / 2].0;
-    let first = healthy.segments[0].0;
-    let cases: [&[Hurt]; 5] = [
-        &[Hurt::Payload(1)],
-        &[Hurt::FrameHeader(0)],
-        &[Hurt::SegmentHeader(middle)],
-        &[Hurt::Missing(middle)],
-        &[Hurt::SegmentHeader(first), Hurt::Payload(4)],
-    ];
-    for hurts in cases {
-        crashes_of_a_salvage(&healthy, hurts, false);
-    }
-    crashes_of_a_salvage(&healthy, &[], true);
-    crashes_of_a_salvage(&healthy, &[Hurt::Payload(2)], true);
-}
-
-#[test]
-fn a_salvage_that_fails_at_any_call_can_be_done_again() {
-    let healthy = healthy(&WORKLOAD[..6], Closed::Yes);
-    let hurts = [Hurt::Payload(2)];
-    let lost = healthy.lost(&hurts);
-    for effect in [Effect::Eio, Effect::Enospc] {
-        let mut failed = 0;
-        for nth in 0.. {
-            let disk = healthy.disk.fork();
-            healthy.plant(&disk, hurts[0]);
-            disk.inject(Fault::once(Calls::Mutating, nth, effect));
-            let done = run(&disk);
-            disk.clear_faults();
-            failed += usize::from(done.is_err());
-            let over = disk.calls() < nth;
-            run(&disk).unwrap();
-            let (changes, gaps, last) = read_back(&disk).unwrap();
-            assert_eq!(gaps, lost, "{effect:?} at call {nth}");
-            assert_eq!(changes, healthy.left(&lost, last), "{effect:?} at call {nth}");
-            if over {
-                break;
-            }
-        }
-        assert!(failed > 10, "{effect:?}: only {failed} calls could fail");
-    }
 }
