@@ -57,8 +57,8 @@ fn render(codes: &Value, has_page: impl Fn(&str) -> bool) -> String {
         "# Error codes\n\n\
          Written by `cargo xtask gen` from the list in `base::error`; do not edit.\n\n\
          Numbers and meanings are frozen: they never change, and new codes are appended.\n\
-         `docdb errors` prints the same list. Codes of parts that are still to come are in it, and\n\
-         their pages speak of those parts.\n\n\
+         `docdb errors` prints the same list, `docdb errors NAME` the page of one code. Codes of parts\n\
+         that are still to come are in it, and their pages speak of those parts.\n\n\
          The category says who can do something about it: *transient*, goes away by itself;\n\
          *permanent*, retrying changes nothing; *validation*, the request is wrong; *network*, the\n\
          connection or its credentials are at fault; *critical*, storage or docdb itself is failing\n\

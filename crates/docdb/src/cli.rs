@@ -55,7 +55,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// List the error codes and what they mean
+    /// List the error codes, or print the page of one
     Errors(errors::Arguments),
     /// Look at files without changing them
     Inspect(inspect::Arguments),

@@ -1,5 +1,7 @@
-//! `docdb errors`: the frozen error codes, so that a code in a log can be looked up where docdb
-//! runs. The list itself is in `base::error`.
+//! `docdb errors`: the frozen error codes and the page of each, so that a code in a log can be looked
+//! up where docdb runs. The list itself is in `base::error`, the pages are in `docs/errors`.
+
+mod pages;
 
 use std::io::{self, Write};
 
@@ -9,10 +11,10 @@ use serde_json::{Value, json};
 /// What to print.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A code by its number or by its name, in any case; all codes when left out
+    /// A code by its number or by its name, in any case: print its page. Without it, list all codes
     #[arg(value_parser = parse_code)]
     code: Option<Code>,
-    /// Print JSON: an object for one code, an array of them for all
+    /// Print JSON, without the page: an object for one code, an array of them for all
     #[arg(long)]
     json: bool,
 }
@@ -21,7 +23,7 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<()> {
     match (arguments.code, arguments.json) {
         (Some(code), true) => writeln!(out, "{:#}", to_json(code)),
-        (Some(code), false) => write_one(code, out),
+        (Some(code), false) => write!(out, "{}", pages::page(code)),
         (None, true) => {
             let all: Vec<Value> = Code::ALL.iter().map(|code| to_json(*code)).collect();
             writeln!(out, "{:#}", Value::Array(all))
@@ -43,11 +45,6 @@ fn to_json(code: Code) -> Value {
         "category": code.category().name(),
         "meaning": code.meaning(),
     })
-}
-
-fn write_one(code: Code, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "{} {} ({})", code.number(), code.name(), code.category().name())?;
-    writeln!(out, "{}", code.meaning())
 }
 
 fn write_all(out: &mut dyn Write) -> io::Result<()> {
@@ -96,11 +93,15 @@ mod tests {
     }
 
     #[test]
-    fn one_code_is_shown_with_its_meaning() {
-        assert_eq!(
-            printed(Some(Code::DocNotFound), false),
-            "8 DocNotFound (permanent)\nThere is no document with this id.\n"
-        );
+    fn every_code_is_shown_with_its_own_page_to_the_end() {
+        for code in Code::ALL {
+            let text = printed(Some(*code), false);
+            let category = code.category().name();
+            let head = format!("# {code}\n\nCode {}, category {category}. ", code.number());
+            assert!(text.starts_with(&head), "{text}");
+            let (_, last) = text.split_once("\n## May the caller retry?\n\n").unwrap();
+            assert!(last.ends_with('\n') && last.trim().len() > 2, "{code}: {last:?}");
+        }
     }
 
     #[test]

@@ -25,3 +25,18 @@ fn help_and_version_exit_with_0_on_standard_output() {
         assert!(!output.stdout.is_empty() && output.stderr.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn an_error_code_is_explained_by_its_whole_page_wherever_the_program_runs() {
+    let page = include_str!("../../../../docs/errors/WalCorrupt.md");
+    assert!(page.contains("docdb repair --salvage"));
+    for name in ["25", "WalCorrupt", "walcorrupt"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_docdb"))
+            .args(["errors", name])
+            .current_dir("/")
+            .output()
+            .expect("the binary was built");
+        assert_eq!(output.status.code(), Some(0));
+        assert_eq!(String::from_utf8_lossy(&output.stdout), page);
+    }
+}
