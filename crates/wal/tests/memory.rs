@@ -1,15 +1,17 @@
 //! How much memory the log takes, counted at the allocator: opening hostile files, recovering logs
 //! of different sizes, and doing nothing.
 //!
-//! One test, because the counter is the process's.
+//! One test, because the counter is the process's. How large the large log is and how many idle ones
+//! there are can be said by the environment: [`LOG_MIB`] and [`LOGS`].
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
+#![expect(clippy::print_stdout, reason = "a test says what it counted")]
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::clock::{ClockRef, WallMs};
 use base::document::Document;
-use base::io::{DiskRef, Open, RealDisk, write_all_at};
+use base::io::{Disk, DiskRef, Open, RealDisk, read_full_at, write_all_at};
 use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
 use peak_alloc::PeakAlloc;
 use sim::clock::VirtualClock;
@@ -20,13 +22,27 @@ use wal::{Background, Environment, FileAnchor, FsyncMode, Log, Options, segment}
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
+/// The variable that says how many MiB of records the larger of two recovered logs has.
+const LOG_MIB: &str = "DOCDB_LOG_MIB";
+/// The variable that says how many idle logs are open at once.
+const LOGS: &str = "DOCDB_LOGS";
+
 const MIB: usize = 1024 * 1024;
+/// MiB of records in the smaller of two recovered logs, and in the larger one unless the environment
+/// says otherwise.
+const RECOVERED_MIB: (u64, u64) = (8, 64);
+/// Idle logs open at once, unless the environment says otherwise.
+const IDLE_LOGS: u64 = 64;
 /// What opening any bytes whatever may take: the largest frame twice, and the read buffer.
 const HOSTILE_BYTES_MAX: usize = 40 * MIB;
-/// What recovery may take more for a log eight times as large.
+/// What recovery may take more for the larger log.
 const GROWTH_BYTES_MAX: usize = 2 * MIB;
 /// What an open log without writes may take.
 const IDLE_BYTES_MAX: usize = 16 * 1024;
+/// File descriptors of an open log: its lock, its newest segment and its manifest's three files.
+const IDLE_DESCRIPTORS: u64 = 5;
+/// File descriptors that the process may need besides.
+const OTHER_DESCRIPTORS: u64 = 64;
 
 /// Most bytes allocated at once while `work` runs, beyond those allocated before.
 fn peak<T>(work: impl FnOnce() -> T) -> (usize, T) {
@@ -134,16 +150,43 @@ fn recover(dir: &Path) -> usize {
     bytes
 }
 
-#[test]
-fn memory_is_bounded_whatever_the_files_hold_and_however_long_the_log_is() {
-    let root = tempfile::tempdir().unwrap();
-    let new_dir = |name: &str| -> PathBuf {
-        let dir = root.path().join(name);
-        RealDisk::shared().create_dir(&dir).unwrap();
-        dir
-    };
+fn number(variable: &str, otherwise: u64) -> u64 {
+    std::env::var(variable).map_or(otherwise, |text| text.parse().unwrap())
+}
 
-    let dir = new_dir("hostile");
+/// The text of a file of the system's.
+fn read(path: &str) -> String {
+    let mut bytes = vec![0; 16 * 1024];
+    let file = RealDisk.open(Path::new(path), Open::Read).unwrap();
+    let got = read_full_at(&*file, &mut bytes, 0).unwrap();
+    String::from_utf8(bytes[..got].to_vec()).unwrap()
+}
+
+/// The first number in the line of `text` that begins with `name`.
+fn field(text: &str, name: &str) -> u64 {
+    let line = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    line.split_whitespace().find_map(|word| word.parse().ok()).unwrap()
+}
+
+fn open_descriptors() -> u64 {
+    RealDisk.list(Path::new("/proc/self/fd")).unwrap().len() as u64
+}
+
+/// How many logs of those asked for may be open at once here.
+fn allowed(asked: u64) -> u64 {
+    let limit = field(&read("/proc/self/limits"), "Max open files");
+    let most = limit.saturating_sub(open_descriptors() + OTHER_DESCRIPTORS) / IDLE_DESCRIPTORS;
+    if most < asked {
+        println!(
+            "{most} logs instead of {asked}: each has {IDLE_DESCRIPTORS} file descriptors, and the \
+             system allows {limit}"
+        );
+    }
+    asked.min(most)
+}
+
+fn hostile_files(root: &Path) {
+    let dir = new_dir(root, "hostile");
     let env = environment(stopped().shared());
     let database = DatabaseId::from_bytes([2; 16]);
     drop(FileAnchor::create(&env.disk, &dir, database).unwrap());
@@ -153,30 +196,58 @@ fn memory_is_bounded_whatever_the_files_hold_and_however_long_the_log_is() {
     assert!(bytes < HOSTILE_BYTES_MAX, "{bytes} bytes");
     // Nothing in it was ever promised: it is a torn tail.
     assert_eq!(opened.unwrap().0.visible(), Lsn::ZERO);
+}
 
-    let (small, large) = (new_dir("small"), new_dir("large"));
-    unclosed(&small, 8 * 1024);
-    unclosed(&large, 64 * 1024);
-    let (small, large) = (recover(&small), recover(&large));
-    println!("recovery: {small} bytes for 8 MiB of records, {large} for 64 MiB");
+fn recovered_logs(root: &Path) {
+    let mib = (RECOVERED_MIB.0, number(LOG_MIB, RECOVERED_MIB.1));
+    let [small, large] = [("small", mib.0), ("large", mib.1)].map(|(name, mib)| {
+        let dir = new_dir(root, name);
+        unclosed(&dir, mib * 1024);
+        recover(&dir)
+    });
+    let resident = field(&read("/proc/self/status"), "VmHWM:");
+    println!("recovery: {small} bytes for {} MiB of records, {large} for {}", mib.0, mib.1);
+    println!("the process has had at most {resident} KiB of memory so far");
     assert!(large < small + GROWTH_BYTES_MAX, "{small} and {large} bytes");
+}
 
+fn idle_logs(root: &Path) {
     let clock = stopped();
     let env = environment(clock.shared());
-    let before = ALLOCATOR.current_usage();
-    let logs: Vec<Log> = (0..64)
+    let (before, descriptors) = (ALLOCATOR.current_usage(), open_descriptors());
+    let count = allowed(number(LOGS, IDLE_LOGS));
+    let logs: Vec<Log> = (0..count)
         .map(|i| {
-            let dir = new_dir(&format!("idle-{i}"));
-            let log = Log::create(&env, &dir, DatabaseId::from_bytes([i; 16]), options()).unwrap();
+            let dir = new_dir(root, &format!("idle-{i}"));
+            let mut database = [0; 16];
+            database[..8].copy_from_slice(&i.to_le_bytes());
+            let database = DatabaseId::from_bytes(database);
+            let log = Log::create(&env, &dir, database, options()).unwrap();
             for n in 0..100 {
                 log.append(&put(n, 500)).unwrap();
             }
+            clock.advance(Duration::from_secs(60));
+            log.maintain();
             log
         })
         .collect();
-    clock.advance(Duration::from_secs(60));
-    logs.iter().for_each(Log::maintain);
     let each = (ALLOCATOR.current_usage().saturating_sub(before)) / logs.len();
-    println!("an idle log: {each} bytes of memory");
+    let descriptors = open_descriptors() - descriptors;
+    println!("{count} idle logs: {each} bytes of memory each, {descriptors} file descriptors");
     assert!(each < IDLE_BYTES_MAX, "{each} bytes");
+    assert!(descriptors <= count * IDLE_DESCRIPTORS, "{descriptors} file descriptors");
+}
+
+fn new_dir(root: &Path, name: &str) -> PathBuf {
+    let dir = root.join(name);
+    RealDisk.create_dir(&dir).unwrap();
+    dir
+}
+
+#[test]
+fn memory_is_bounded_whatever_the_files_hold_however_long_the_log_is_and_however_many_there_are() {
+    let root = tempfile::tempdir().unwrap();
+    hostile_files(root.path());
+    recovered_logs(root.path());
+    idle_logs(root.path());
 }
