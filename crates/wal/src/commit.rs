@@ -16,7 +16,7 @@ use base::words::Lsn;
 use crate::error::{Result, WalError};
 use crate::frame::LSN_MAX;
 use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::thread::ThreadId;
+use crate::sync::thread::{self, ThreadId};
 use crate::sync::{Arc, Signal};
 use crate::transaction::{Class, Transaction, stamp};
 use crate::writer::Batch;
@@ -164,6 +164,8 @@ pub(crate) struct Queue {
     /// Counts failures. LSNs from the failed one on are given again after each, so what was
     /// worked out before may rest on what will never be.
     pub(crate) epoch: u64,
+    /// Where LSNs began to be given again: the epoch that began there, and the LSN.
+    rewinds: Vec<(u64, Lsn)>,
     pub(crate) waiting_bytes: u64,
     /// Claimed bytes as of the last look: room of the active segment and of all spares.
     pub(crate) room: u64,
@@ -191,6 +193,8 @@ pub(crate) struct Grouping {
     pub(crate) one_by_one: bool,
 }
 
+/// Failures that are told apart.
+const REWINDS_MAX: usize = 64;
 /// Buffers larger than this are given back after use.
 const BUFFER_KEPT_MAX: usize = 1024 * 1024;
 
@@ -203,6 +207,7 @@ impl Queue {
             next_lsn: last.next(),
             leader: None,
             epoch: 0,
+            rewinds: Vec::new(),
             waiting_bytes: 0,
             room,
             reserved: 0,
@@ -227,6 +232,17 @@ impl Queue {
             State::Poisoned(cause) => Err(WalError::Poisoned { cause: Arc::clone(cause) }),
             State::Closed => Err(WalError::Closed),
         }
+    }
+
+    /// Whether this thread runs completions at the moment, and would wait for itself.
+    pub(crate) fn is_led_by_me(&self) -> bool {
+        self.leader.is_some_and(|leader| leader == thread::current().id())
+    }
+
+    /// The lowest LSN that was given again since `epoch`.
+    pub(crate) fn rewound_since(&self, epoch: u64) -> Option<Lsn> {
+        let since = self.rewinds.iter().filter(|(began, _)| *began > epoch);
+        since.map(|(_, lsn)| *lsn).min()
     }
 
     /// Whether there are LSNs left for so many more frames.
@@ -328,6 +344,14 @@ impl Queue {
             self.next_lsn = *from;
         }
         self.epoch += 1;
+        self.rewinds.push((self.epoch, self.next_lsn));
+        if self.rewinds.len() > REWINDS_MAX {
+            // Who is that far behind is told of a little more than it has to take back.
+            let oldest = self.rewinds.remove(0);
+            if let Some(next) = self.rewinds.first_mut() {
+                next.1 = next.1.min(oldest.1);
+            }
+        }
         self.waiting_bytes = 0;
         let groups: Vec<Group> = self.groups.drain(..).collect();
         for group in &groups {

@@ -260,6 +260,20 @@ impl Log {
         lock(&self.shared.queue).epoch
     }
 
+    /// The epoch that holds now, and the lowest LSN that was given again since `epoch`: whatever
+    /// was placed at or behind it in that epoch has failed. None when nothing has.
+    #[must_use]
+    pub fn rewound_since(&self, epoch: u64) -> Option<(u64, Lsn)> {
+        let queue = lock(&self.shared.queue);
+        queue.rewound_since(epoch).map(|lsn| (queue.epoch, lsn))
+    }
+
+    /// Whether a sync has failed and the log takes no more writes.
+    #[must_use]
+    pub fn is_poisoned(&self) -> bool {
+        matches!(lock(&self.shared.queue).state, State::Poisoned(_))
+    }
+
     /// Makes everything acknowledged durable; returns the durable LSN. In modes `always` and
     /// `group` that is so already.
     ///
@@ -392,7 +406,7 @@ impl Log {
     ///
     /// # Errors
     /// `ReadOnly` when the log was poisoned, the disk's; it is closed all the same.
-    pub fn close(self) -> Result<()> {
+    pub fn close(&self) -> Result<()> {
         self.shared.close()
     }
 }

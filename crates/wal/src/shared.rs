@@ -144,7 +144,7 @@ impl Shared {
         while !fate.is_ended() {
             if !queue.leading && !queue.groups.is_empty() {
                 self.lead(queue);
-            } else if queue.leader == Some(thread::current().id()) {
+            } else if queue.is_led_by_me() {
                 return Err(WalError::Reentered);
             } else if queue.leading && fate.inherit() {
                 drop(queue);
@@ -220,6 +220,9 @@ impl Shared {
         let (now, wall) = (self.cx.clock.now(), self.cx.clock.wall());
         let mut queue = lock(&self.queue);
         loop {
+            if completion.is_none() && queue.is_led_by_me() {
+                return Err(WalError::Reentered);
+            }
             queue.admit(tx.epoch())?;
             queue.numbers(tx.len())?;
             let waiting = queue.waiting_bytes;
@@ -249,9 +252,6 @@ impl Shared {
         if !queue.leading {
             self.lead(queue);
             return Ok(lock(&self.queue));
-        }
-        if queue.leader == Some(thread::current().id()) {
-            return Err(WalError::Reentered);
         }
         queue.at_entrance += 1;
         let mut queue = wait(&self.entrance, queue);
@@ -528,7 +528,7 @@ impl Shared {
         if matches!(before, State::Open) {
             queue.state = State::Closed;
         }
-        if queue.leading && queue.leader == Some(thread::current().id()) {
+        if queue.is_led_by_me() {
             // A completion drops the last handle: nobody is left to wait, and the next open
             // recovers what a close would have tidied up.
             tracing::error!("{}; it is left as it is", WalError::Reentered);

@@ -14,6 +14,7 @@ mod full;
 mod generations;
 mod input;
 mod inspect;
+mod places;
 mod planted;
 mod rot;
 mod salvage;
