@@ -12,6 +12,7 @@ use std::sync::Arc;
 use crate::error::{Category, Code, Coded};
 use crate::limits::{DOCUMENT_BYTES_MAX, DOCUMENT_DEPTH_MAX};
 
+pub use keys::Decoded;
 pub use validate::validate;
 
 /// A valid JSON text of at most 16 MiB, nested at most 128 deep; cheap to clone.

@@ -111,8 +111,14 @@ fn short_word(bytes: &[u8]) -> u64 {
     bytes.iter().fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
-/// The UTF-8 bytes that a valid string's content stands for.
-struct Decoded<'a> {
+/// The UTF-8 bytes that a valid string's content stands for, one by one.
+///
+/// The content is what stands between the quotes of a string or key of a [`Document`]; of other
+/// bytes the result is meaningless.
+///
+/// [`Document`]: super::Document
+#[derive(Debug, Clone)]
+pub struct Decoded<'a> {
     raw: std::slice::Iter<'a, u8>,
     /// Bytes of a decoded `\u` escape that are still to come.
     pending: [u8; 4],
@@ -121,7 +127,9 @@ struct Decoded<'a> {
 }
 
 impl<'a> Decoded<'a> {
-    fn new(raw: &'a [u8]) -> Self {
+    /// The bytes that `raw` stands for.
+    #[must_use]
+    pub fn new(raw: &'a [u8]) -> Self {
         Self { raw: raw.iter(), pending: [0; 4], pending_at: 0, pending_len: 0 }
     }
 
