@@ -5,5 +5,6 @@
 
 pub mod index;
 mod location;
+pub mod patch;
 
 pub use location::{FileNumber, Location};

@@ -1,3 +1,5 @@
 //! Tests of the document store from outside.
 
 mod index;
+mod patch;
+mod patch_reference;
