@@ -10,6 +10,7 @@ pub mod document;
 pub mod driver;
 pub mod mutate;
 pub mod name;
+pub mod patch;
 pub mod slots;
 pub mod wal_frame;
 pub mod wal_log;
@@ -30,6 +31,7 @@ pub const ALL: &[Target] = &[
     Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },
     Target { name: "document", run: document::run, seeds: document::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
+    Target { name: "patch", run: patch::run, seeds: patch::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },
     Target { name: "wal_frame", run: wal_frame::run, seeds: wal_frame::seeds },
     Target { name: "wal_log", run: wal_log::run, seeds: wal_log::seeds },
