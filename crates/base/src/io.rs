@@ -196,6 +196,25 @@ pub trait File: Send + Sync + Debug {
     /// # Errors
     /// Whatever the system says.
     fn set_len(&self, len: u64) -> io::Result<()>;
+
+    /// Asks that the next read of these bytes comes from the device and not from memory. Whole
+    /// pages around the range may go with it. Bytes that were not synced stay in memory: call
+    /// this after a successful sync.
+    ///
+    /// A request, not a promise: a system without a page cache of its own, or one where another
+    /// process holds the pages, may keep them. What is read afterwards is never wrong, at worst
+    /// it proves less.
+    ///
+    /// # Errors
+    /// Whatever the system says; nothing was harmed then.
+    fn evict(&self, from: u64, len: u64) -> io::Result<()>;
+}
+
+/// Whether the device said that it cannot give back what it holds (`EIO`): damage to the place
+/// that was read, as bytes that do not fit their checksum are.
+#[must_use]
+pub fn is_unreadable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
 }
 
 /// How often one call is repeated after `EINTR` or `EAGAIN` before giving up.

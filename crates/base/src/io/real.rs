@@ -152,4 +152,58 @@ impl File for RealFile {
     fn set_len(&self, len: u64) -> io::Result<()> {
         self.0.set_len(len)
     }
+
+    fn evict(&self, from: u64, len: u64) -> io::Result<()> {
+        drop_pages(&self.0, from, len)
+    }
+}
+
+/// The largest page of the systems that docdb runs on. The kernel keeps a page of which only a
+/// part was named, so ranges are widened to whole ones.
+#[cfg(target_os = "linux")]
+const PAGE_BYTES_MAX: u64 = 64 * 1024;
+
+#[cfg(target_os = "linux")]
+fn drop_pages(file: &fs::File, from: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{Advice, fadvise};
+    if len == 0 {
+        return Ok(());
+    }
+    let start = from - from % PAGE_BYTES_MAX;
+    let end = from.saturating_add(len).checked_next_multiple_of(PAGE_BYTES_MAX);
+    // Without a length the call means everything to the end of the file.
+    let len = end.and_then(|end| std::num::NonZeroU64::new(end - start));
+    let len = len.filter(|len| i64::try_from(len.get()).is_ok());
+    Ok(fadvise(file, start, len, Advice::DontNeed)?)
+}
+
+/// Elsewhere there is no such call: what is read back proves what the system remembers.
+#[cfg(not(target_os = "linux"))]
+fn drop_pages(_file: &fs::File, _from: u64, _len: u64) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dropping_pages_loses_neither_synced_nor_unsynced_bytes() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = RealDisk.open(&path, Open::CreateNew).unwrap();
+        let reader = RealDisk.open(&path, Open::Read).unwrap();
+        for (sync, byte) in [(true, 1), (false, 2)] {
+            file.write_at(&[byte; 200_000], 100).unwrap();
+            if sync {
+                file.sync_data().unwrap();
+            }
+            for (from, len) in [(0, 0), (5000, 1), (100, 200_000), (0, u64::MAX), (u64::MAX, 1)] {
+                reader.evict(from.min(1 << 40), len).unwrap();
+                let mut bytes = vec![0; 200_000];
+                crate::io::read_exact_at(&*reader, &mut bytes, 100).unwrap();
+                assert!(bytes.iter().all(|b| *b == byte), "from={from} len={len}");
+            }
+        }
+    }
 }

@@ -41,6 +41,8 @@ pub enum Op {
     Len,
     /// `File::set_len`; the trace has the length as offset.
     SetLen,
+    /// `File::evict`.
+    Evict,
 }
 
 impl Op {
@@ -57,7 +59,8 @@ impl Op {
             | Self::Write
             | Self::SyncData
             | Self::SyncAll
-            | Self::SetLen => true,
+            | Self::SetLen
+            | Self::Evict => true,
             Self::Open
             | Self::List
             | Self::Stat
@@ -96,7 +99,9 @@ impl fmt::Display for Call {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "#{} {:?} {}", self.seq, self.op, self.path.display())?;
         match self.op {
-            Op::Read | Op::Write => write!(f, " offset={} len={}", self.offset, self.len)?,
+            Op::Read | Op::Write | Op::Evict => {
+                write!(f, " offset={} len={}", self.offset, self.len)?
+            }
             Op::SetLen => write!(f, " len={}", self.offset)?,
             Op::Open
             | Op::Create

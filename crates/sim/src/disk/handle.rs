@@ -322,6 +322,13 @@ impl File for FaultFile {
             Ok((core.image.set_len(self.file, len), 0))
         })
     }
+
+    fn evict(&self, from: u64, len: u64) -> io::Result<()> {
+        let bytes = usize::try_from(len).unwrap_or(usize::MAX);
+        self.disk.call(&self.request(Op::Evict, from, bytes), |core, _| {
+            Ok((core.image.evict(self.file, from, from.saturating_add(len)), bytes))
+        })
+    }
 }
 
 #[derive(Debug)]

@@ -12,7 +12,10 @@ use std::sync::Arc;
 
 use super::fate::{Fate, apply_write};
 use super::names::{DirNode, Named, Node};
-use super::pages::{Pages, mix, mix_bytes};
+use super::pages::{PAGE, Pages, mix, mix_bytes};
+
+/// `PAGE` for offsets.
+const PAGE_U64: u64 = PAGE as u64;
 
 /// A file, by its place in [`Image::files`]. Never reused.
 pub(crate) type FileId = usize;
@@ -116,6 +119,45 @@ impl FileNode {
         }
     }
 
+    /// Drops the clean pages that hold bytes of this range, so that reads see what the device
+    /// has: of a write that a failed sync covered, nothing. Pages with unsynced bytes stay.
+    fn evict(&mut self, from: u64, to: u64) {
+        let last = to.min(self.cache.len()).div_ceil(PAGE_U64);
+        for page in from / PAGE_U64..last {
+            let (start, end) = (page * PAGE_U64, (page + 1) * PAGE_U64);
+            let touches = |op: &DataOp| op.range().is_some_and(|(a, b)| a < end && start < b);
+            let mut states =
+                self.pending.iter().filter(|(op, _)| touches(op)).map(|(_, state)| *state);
+            let orphaned = states.clone().any(|state| state == Progress::Orphaned);
+            if orphaned && states.all(|state| state != Progress::Unsynced) {
+                self.lose_orphans(start, end);
+            }
+        }
+    }
+
+    /// Takes the bytes from `start` to `end` out of every orphaned write, and out of the cache.
+    fn lose_orphans(&mut self, start: u64, end: u64) {
+        let mut kept = Vec::with_capacity(self.pending.len());
+        for (op, progress) in std::mem::take(&mut self.pending) {
+            match (&*op, progress) {
+                (DataOp::Write { offset, bytes }, Progress::Orphaned) => {
+                    let parts = outside(*offset, bytes, start, end).into_iter();
+                    kept.extend(parts.map(|part| (Arc::new(part), progress)));
+                }
+                _ => kept.push((op, progress)),
+            }
+        }
+        self.pending = kept;
+        let mut device = self.durable.clone();
+        for (op, _) in &self.pending {
+            op.apply(&mut device, Fate::APPLIED);
+        }
+        let mut bytes = [0; PAGE];
+        device.read(start, &mut bytes);
+        let there = usize::try_from(self.cache.len().saturating_sub(start)).unwrap_or(PAGE);
+        self.cache.write(start, &bytes[..there.min(PAGE)]);
+    }
+
     fn remember_previous(&mut self, before: &Pages, op: &DataOp) {
         let Some((from, to)) = op.range() else { return };
         for sector in from / 512..to.div_ceil(512) {
@@ -142,6 +184,22 @@ impl FileNode {
             linked: false,
         }
     }
+}
+
+/// What is left of a write without the bytes from `start` to `end`: at most two writes.
+fn outside(offset: u64, bytes: &[u8], start: u64, end: u64) -> Vec<DataOp> {
+    let within = |at: u64| {
+        usize::try_from(at.saturating_sub(offset)).map_or(bytes.len(), |at| at.min(bytes.len()))
+    };
+    let (before, after) = (within(start), within(end));
+    let parts = [(0, before), (after, bytes.len())];
+    let parts = parts.into_iter().filter(|(from, to)| from < to);
+    parts
+        .map(|(from, to)| DataOp::Write {
+            offset: offset + from as u64,
+            bytes: bytes[from..to].to_vec(),
+        })
+        .collect()
 }
 
 /// Whether swapping two calls could be seen.
@@ -206,6 +264,14 @@ impl Image {
     /// A failed sync of a file: its pages are clean now, and perhaps nowhere but in memory.
     pub(crate) fn sync_file_failed(&mut self, file: FileId) {
         self.file_mut(file).mark_unsynced(Progress::Orphaned);
+    }
+
+    /// Drops clean pages of a file. Its fate decided, an orphaned write is gone for good: a power
+    /// loss does not bring back what a read has shown to be lost.
+    pub(crate) fn evict(&mut self, file: FileId, from: u64, to: u64) {
+        if self.files[file].pending.iter().any(|(_, state)| *state == Progress::Orphaned) {
+            self.file_mut(file).evict(from, to);
+        }
     }
 
     /// Pages of the volume in use.

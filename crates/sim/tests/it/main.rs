@@ -2,6 +2,7 @@
 //! skipped a state, every test built on them would prove less than it says.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 
+mod disk_evict;
 mod disk_faults;
 mod disk_names;
 mod disk_power;

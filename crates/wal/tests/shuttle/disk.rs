@@ -89,4 +89,8 @@ impl File for YieldingFile {
         shuttle::thread::yield_now();
         self.0.set_len(len)
     }
+
+    fn evict(&self, from: u64, len: u64) -> io::Result<()> {
+        self.0.evict(from, len)
+    }
 }
