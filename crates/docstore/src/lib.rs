@@ -3,6 +3,7 @@
 //! The log is the only place where a write becomes durable; everything else here is derived from
 //! it and can be made again: data files, the index of where each document is, checkpoints.
 
+pub mod data;
 pub mod index;
 mod location;
 pub mod patch;
