@@ -8,6 +8,7 @@
 pub mod doc_id;
 pub mod document;
 pub mod driver;
+pub mod index_run;
 pub mod mutate;
 pub mod name;
 pub mod patch;
@@ -30,6 +31,7 @@ pub struct Target {
 pub const ALL: &[Target] = &[
     Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },
     Target { name: "document", run: document::run, seeds: document::seeds },
+    Target { name: "index_run", run: index_run::run, seeds: index_run::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },
