@@ -6,6 +6,7 @@
 
 mod file;
 mod model;
+mod rules;
 
 use std::ops::Bound;
 
