@@ -1,7 +1,9 @@
 //! Seeds: how a simulated run is chosen, repeated and lengthened.
 //!
 //! `DOCDB_SIM_SEED` sets the first seed, `DOCDB_SIM_RUNS` how many consecutive seeds are run; both
-//! override what the test asks for. A failing run names the seed that repeats it.
+//! override what the test asks for. `DOCDB_SIM_TIMES` multiplies what it asks for instead, so that
+//! cheap and costly tests grow in proportion; work that is not counted in seeds grows by [`times`].
+//! A failing run names the seed that repeats it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -9,6 +11,36 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub const SEED_VARIABLE: &str = "DOCDB_SIM_SEED";
 /// Environment variable with the number of seeds.
 pub const RUNS_VARIABLE: &str = "DOCDB_SIM_RUNS";
+/// Environment variable with a factor on the work that each test asks for by itself.
+pub const TIMES_VARIABLE: &str = "DOCDB_SIM_TIMES";
+
+/// The factor on the work that a test asks for by itself: 1 unless the environment says otherwise.
+///
+/// For a test whose work is not counted in seeds, such as an enumeration that takes samples. One that
+/// is takes its seeds from [`Seeds::from_env`], which has multiplied already.
+///
+/// # Panics
+/// When the variable is set to something other than a number above 0: a run shorter than the one
+/// asked for would prove less than it claims.
+#[must_use]
+pub fn times() -> u64 {
+    times_of(&environment)
+}
+
+fn environment(name: &str) -> Option<String> {
+    std::env::var_os(name).map(|text| text.to_string_lossy().into_owned())
+}
+
+fn times_of(variable: &impl Fn(&str) -> Option<String>) -> u64 {
+    let times = number(variable, TIMES_VARIABLE).unwrap_or(1);
+    assert_ne!(times, 0, "{TIMES_VARIABLE} is 0: nothing would run");
+    times
+}
+
+fn number(variable: &impl Fn(&str) -> Option<String>, name: &str) -> Option<u64> {
+    let text = variable(name)?;
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} is not a number: value={text}")))
+}
 
 /// Consecutive seeds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,22 +52,23 @@ pub struct Seeds {
 }
 
 impl Seeds {
-    /// These seeds, unless the environment says otherwise.
+    /// These seeds, unless the environment says otherwise: `DOCDB_SIM_RUNS` sets their number, and
+    /// where it is not set, `DOCDB_SIM_TIMES` multiplies it.
     ///
     /// # Panics
-    /// When a variable is set to something that is not a number: a run with a seed other than the
-    /// one asked for would prove nothing.
+    /// When a variable is set to something that is not a number, or the factor is 0: a run with a
+    /// seed other than the one asked for would prove nothing.
     #[must_use]
     pub fn from_env(first: u64, runs: u64) -> Self {
-        let number = |name: &str| std::env::var(name).ok().map(|text| Self::parse(name, &text));
-        Self {
-            first: number(SEED_VARIABLE).unwrap_or(first),
-            runs: number(RUNS_VARIABLE).unwrap_or(runs),
-        }
+        Self { first, runs }.with(&environment)
     }
 
-    fn parse(name: &str, text: &str) -> u64 {
-        text.parse().unwrap_or_else(|_| panic!("{name} is not a number: value={text}"))
+    fn with(self, variable: &impl Fn(&str) -> Option<String>) -> Self {
+        Self {
+            first: number(variable, SEED_VARIABLE).unwrap_or(self.first),
+            runs: number(variable, RUNS_VARIABLE)
+                .unwrap_or_else(|| self.runs.saturating_mul(times_of(variable))),
+        }
     }
 
     /// Runs `body` once per seed.
@@ -78,9 +111,30 @@ mod tests {
         assert!(message.contains("the answer"), "{message}");
     }
 
+    /// An environment of these variables alone.
+    fn set(variables: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        |name| variables.iter().find(|(set, _)| *set == name).map(|(_, text)| (*text).to_owned())
+    }
+
+    #[test]
+    fn the_factor_multiplies_what_a_test_asks_for_and_a_number_of_runs_replaces_it() {
+        let seeds = Seeds { first: 1, runs: 20 };
+        let with = |variables| seeds.with(&set(variables));
+        assert_eq!(with(&[]), seeds);
+        assert_eq!(with(&[(TIMES_VARIABLE, "3")]), Seeds { first: 1, runs: 60 });
+        assert_eq!(with(&[(TIMES_VARIABLE, "3"), (RUNS_VARIABLE, "5")]).runs, 5);
+        assert_eq!(with(&[(SEED_VARIABLE, "42")]), Seeds { first: 42, runs: 20 });
+    }
+
     #[test]
     #[should_panic(expected = "DOCDB_SIM_SEED is not a number: value=abc")]
     fn a_seed_that_is_no_number_is_refused() {
-        Seeds::parse(SEED_VARIABLE, "abc");
+        let _ = Seeds { first: 1, runs: 1 }.with(&set(&[(SEED_VARIABLE, "abc")]));
+    }
+
+    #[test]
+    #[should_panic(expected = "DOCDB_SIM_TIMES is 0: nothing would run")]
+    fn a_factor_that_leaves_nothing_to_run_is_refused() {
+        times_of(&set(&[(TIMES_VARIABLE, "0")]));
     }
 }

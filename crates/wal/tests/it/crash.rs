@@ -2,7 +2,6 @@
 
 use sim::crash::{Limits, Report, enumerate, record};
 use sim::disk::FaultDisk;
-use sim::seed::Seeds;
 use wal::{FsyncMode, Options};
 
 use crate::world::{Depth, MODES, Note, Step, World, check, open, power_lost, small};
@@ -109,10 +108,10 @@ fn all_sequences(mode: FsyncMode) {
     // Modes that acknowledge before they sync leave more calls unsynced and so more states: they
     // get fewer of each moment.
     let (exhaustive_max, samples) = if mode.syncs_before_ack() { (12, 4) } else { (4, 2) };
-    let scale = Seeds::from_env(1, 1).runs;
+    let times = usize::try_from(sim::seed::times()).expect("a small number");
     let limits = Limits {
-        exhaustive_max: exhaustive_max * usize::try_from(scale).expect("a small number"),
-        samples: samples * usize::try_from(scale).expect("a small number"),
+        exhaustive_max: exhaustive_max * times,
+        samples: samples * times,
         ..Limits::default()
     };
     let mut total = Report::default();

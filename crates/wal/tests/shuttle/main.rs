@@ -4,7 +4,7 @@
 //! Compiled only with `--cfg shuttle` (`cargo xtask ci shuttle`): the scheduler finds a thread that
 //! waits for ever by itself, because no other thread is left that could wake it. What the threads
 //! do is in `load.rs`, what must hold afterwards in `verdict.rs`. `planted.rs` shows that both can
-//! fail. More runs: `DOCDB_SIM_RUNS`.
+//! fail. More runs: `DOCDB_SIM_RUNS` sets their number, `DOCDB_SIM_TIMES` multiplies it.
 //!
 //! Not covered: timed waits never time out here, so nothing that relies on a time-out to go on
 //! passes; and the scheduler knows no weak memory orders.
@@ -20,11 +20,13 @@ use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler}
 use shuttle::{Config, FailurePersistence, Runner};
 
 use load::{Failing, Load, Owner};
+use sim::seed::Seeds;
 use wal::FsyncMode;
 
-/// Runs of each random test; the environment can ask for more.
+/// Runs of each random test; the environment can ask for more. Their seed is always the same: what
+/// repeats a run here is the schedule that a failure prints.
 fn runs() -> usize {
-    std::env::var("DOCDB_SIM_RUNS").ok().and_then(|n| n.parse().ok()).unwrap_or(400)
+    usize::try_from(Seeds::from_env(0, 400).runs).expect("as many as a test can count")
 }
 
 /// The log's frames on a stack need more than the scheduler's threads have by default.
