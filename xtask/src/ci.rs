@@ -1,18 +1,12 @@
 //! `cargo xtask ci`: everything a change must pass. All stages build with the `ci` profile, so that
 //! each dependency is compiled once for all of them.
 
-use std::path::Path;
-
 use crate::process::{Process, Result};
 use crate::stage::{self, Outcome, Stage};
-use crate::workspace::{self, Package};
-use crate::{bench, fuzz, generate, process, tidy};
+use crate::{bench, fuzz, generate, other_target, process, tidy, workspace};
 
 /// The manifest of the workspace, and that of the fuzz targets, a workspace of its own.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
-
-/// The second architecture that the code must compile for.
-const OTHER_TARGET: &str = "aarch64-unknown-linux-gnu";
 
 /// Tests that run under the shuttle scheduler, which takes the place of the system's threads:
 /// (crate, name of the test binary).
@@ -71,7 +65,7 @@ pub(crate) fn stages() -> Result<Vec<Stage>> {
     if !MODEL_TESTS.is_empty() {
         stages.push(Stage::new("shuttle", || shuttle(MODEL_TESTS)));
     }
-    stages.push(Stage::new("aarch64", move || other_target(&packages)));
+    stages.push(Stage::new("aarch64", move || other_target::check(&packages)));
     Ok(stages)
 }
 
@@ -158,30 +152,6 @@ fn shuttle(tests: &[(&str, &str)]) -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
-/// Checks the product for the other architecture. Benches are left out: their peers are C++.
-fn other_target(packages: &[Package]) -> Result<Outcome> {
-    if !has_std(OTHER_TARGET)? {
-        return Ok(Outcome::Skipped(format!(
-            "its standard library is not installed: `rustup target add {OTHER_TARGET}`"
-        )));
-    }
-    let mut process =
-        Process::cargo().args(["check", "--workspace", "--locked", "--profile", "ci"]);
-    for name in ["benches", "xtask"] {
-        if packages.iter().any(|package| package.name == name) {
-            process = process.args(["--exclude", name]);
-        }
-    }
-    process.args(["--target", OTHER_TARGET]).run()?;
-    Ok(Outcome::passed())
-}
-
-fn has_std(target: &str) -> Result<bool> {
-    let printed =
-        Process::new("rustc").args(["--print", "target-libdir", "--target", target]).output()?;
-    Ok(std::fs::read_dir(Path::new(printed.trim())).is_ok_and(|mut files| files.next().is_some()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -191,12 +161,6 @@ mod tests {
         let arguments = Arguments { stages: vec!["nonsense".to_owned()], list: false };
         let failure = run(&arguments).unwrap_err().to_string();
         assert!(failure.contains("no stage is called `nonsense`"), "{failure}");
-    }
-
-    #[test]
-    fn the_standard_library_of_a_target_that_cannot_be_installed_is_absent() {
-        // A target that rustc knows and for which no standard library is distributed.
-        assert_eq!(has_std("avr-none"), Ok(false));
     }
 
     #[test]

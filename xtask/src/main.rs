@@ -6,6 +6,7 @@
 
 #![expect(
     clippy::disallowed_methods,
+    clippy::disallowed_types,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a build tool: files, processes, the clock and the terminal are its work"
@@ -17,6 +18,7 @@ mod data;
 mod fuzz;
 mod generate;
 mod nightly;
+mod other_target;
 mod process;
 mod stage;
 mod tidy;

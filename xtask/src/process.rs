@@ -82,6 +82,12 @@ impl Process {
         self
     }
 
+    /// Starts it in this directory instead of the root of the repository.
+    pub(crate) fn current_dir(mut self, dir: &Path) -> Self {
+        self.command.current_dir(dir);
+        self
+    }
+
     /// Runs to the end with the terminal's output.
     pub(crate) fn run(mut self) -> Result<()> {
         println!("$ {}", self.shown);

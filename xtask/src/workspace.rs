@@ -20,9 +20,10 @@ pub(crate) fn root() -> &'static Path {
     })
 }
 
-/// Where builds go.
+/// Where builds go: an absolute path, as a program that is started elsewhere needs it. A relative one
+/// is meant from the root, where every program of ours is started.
 pub(crate) fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
+    root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
 /// Reads a text file of the repository.
