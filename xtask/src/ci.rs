@@ -3,14 +3,11 @@
 
 use crate::process::{Process, Result};
 use crate::stage::{self, Outcome, Stage};
-use crate::{bench, fuzz, generate, other_target, process, tidy, workspace};
+use crate::test::Effort;
+use crate::{bench, fuzz, generate, other_target, process, test, tidy, workspace};
 
 /// The manifest of the workspace, and that of the fuzz targets, a workspace of its own.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
-
-/// Tests that run under the shuttle scheduler, which takes the place of the system's threads:
-/// (crate, name of the test binary).
-const MODEL_TESTS: &[(&str, &str)] = &[("wal", "shuttle")];
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -49,7 +46,7 @@ pub(crate) fn stages() -> Result<Vec<Stage>> {
         Stage::new("fmt", || each_manifest("fmt", &["--all"], &["--check"])),
         Stage::new("tidy", || tidy::run().map(|()| Outcome::passed())),
         Stage::new("clippy", clippy),
-        Stage::new("test", test),
+        Stage::new("test", || test::all(Effort::AsWritten)),
         Stage::new("strace", strace),
         Stage::new("doctest", || {
             cargo(&["test", "--doc", "--workspace", "--locked", "--profile", "ci"])
@@ -62,9 +59,7 @@ pub(crate) fn stages() -> Result<Vec<Stage>> {
         stages.push(Stage::new("criterion", criterion_smoke));
     }
     stages.push(Stage::new("bench", || bench::smoke().map(Outcome::Passed)));
-    if !MODEL_TESTS.is_empty() {
-        stages.push(Stage::new("shuttle", || shuttle(MODEL_TESTS)));
-    }
+    stages.push(Stage::new("shuttle", || test::shuttle(Effort::AsWritten)));
     stages.push(Stage::new("aarch64", move || other_target::check(&packages)));
     Ok(stages)
 }
@@ -98,17 +93,6 @@ fn clippy() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
-/// nextest where it is installed, the plain runner where it is not: the tests are the same, only
-/// slower, and the summary says which it was.
-fn test() -> Result<Outcome> {
-    if Process::cargo().args(["nextest", "--version"]).succeeds_quietly() {
-        return cargo(&["nextest", "run", "--workspace", "--locked", "--cargo-profile", "ci"]);
-    }
-    let targets = ["--workspace", "--lib", "--bins", "--tests", "--no-fail-fast"];
-    Process::cargo().args(["test", "--locked", "--profile", "ci"]).args(targets).run()?;
-    Ok(Outcome::Passed("by cargo test: cargo-nextest is not installed".to_owned()))
-}
-
 fn rustdoc() -> Result<Outcome> {
     Process::cargo()
         .env("RUSTDOCFLAGS", "-D warnings")
@@ -137,18 +121,6 @@ fn strace() -> Result<Outcome> {
     }
     let selection = ["--package", "wal", "--test", "strace"];
     Process::cargo().args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
-    Ok(Outcome::passed())
-}
-
-/// Builds in a directory of its own: `--cfg shuttle` changes every crate.
-fn shuttle(tests: &[(&str, &str)]) -> Result<Outcome> {
-    for (package, test) in tests {
-        Process::cargo()
-            .env("RUSTFLAGS", "--cfg shuttle")
-            .env("CARGO_TARGET_DIR", workspace::target_dir().join("shuttle"))
-            .args(["test", "--locked", "--profile", "ci", "--package", package, "--test", test])
-            .run()?;
-    }
     Ok(Outcome::passed())
 }
 

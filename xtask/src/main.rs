@@ -21,6 +21,7 @@ mod nightly;
 mod other_target;
 mod process;
 mod stage;
+mod test;
 mod tidy;
 mod workspace;
 
@@ -40,7 +41,7 @@ struct Arguments {
 enum Command {
     /// Runs every check a change must pass, and prints a summary with times
     Ci(ci::Arguments),
-    /// Runs the long checks: simulation with many seeds, coverage-guided fuzzing, all benches
+    /// Runs the long checks: longer simulation, coverage-guided fuzzing, all benches
     Nightly(nightly::Arguments),
     /// Checks what compilers do not: file rules, crate arrows, links, decisions
     Tidy,

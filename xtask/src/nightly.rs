@@ -1,19 +1,21 @@
 //! `cargo xtask nightly`: the checks that are worth hours. Each is one of `ci`'s with more work:
-//! simulation with many seeds, memory of a large log and of many, fuzzing guided by coverage, every
-//! bench measured.
+//! simulation and threads for longer, memory of a large log and of many, fuzzing guided by coverage,
+//! every bench measured.
 
 use crate::process::{Process, Result};
 use crate::stage::{self, Outcome, Stage};
+use crate::test::{self, Effort};
 use crate::{bench, fuzz};
 
 /// How much to do.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
-    /// Seeds per simulation test (passed on as DOCDB_SIM_RUNS)
-    #[arg(long, default_value_t = 10_000)]
-    sim_runs: u64,
+    /// How many times the work that each simulation test asks for by itself (passed on as
+    /// DOCDB_SIM_TIMES)
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    sim_times: u64,
     /// Seconds that each fuzz target runs, guided by coverage
-    #[arg(long, default_value_t = 600)]
+    #[arg(long, default_value_t = 300)]
     fuzz_seconds: u64,
 }
 
@@ -34,15 +36,10 @@ fn memory() -> Result<Outcome> {
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
-    let (runs, seconds) = (arguments.sim_runs, arguments.fuzz_seconds);
+    let (effort, seconds) = (Effort::Times(arguments.sim_times), arguments.fuzz_seconds);
     stage::run_all(&[
-        Stage::new("sim", move || {
-            Process::cargo()
-                .env("DOCDB_SIM_RUNS", runs.to_string())
-                .args(["test", "--workspace", "--locked", "--profile", "ci", "--no-fail-fast"])
-                .run()?;
-            Ok(Outcome::passed())
-        }),
+        Stage::new("sim", move || test::all(effort)),
+        Stage::new("shuttle", move || test::shuttle(effort)),
         Stage::new("memory", memory),
         Stage::new("fuzz", move || fuzz::long(seconds).map(Outcome::Passed)),
         Stage::new("bench", || bench::measure_all().map(Outcome::Passed)),
