@@ -531,3 +531,15 @@ proptest! {
         agrees(&patch.expect("the patch is well formed"), &document(&text));
     }
 }
+
+/// The examples of the guide: three blocks each, a document, a patch and the result.
+#[test]
+fn the_examples_of_the_guide_hold() {
+    let guide = include_str!("../../../../docs/guides/patch.md");
+    let blocks = guide.split("```json\n").skip(1);
+    let blocks: Vec<&str> = blocks.filter_map(|rest| rest.split("\n```").next()).collect();
+    assert_eq!(blocks.len(), 9, "three examples of three blocks");
+    for example in blocks.chunks(3) {
+        check(example[0], example[1], example[2]);
+    }
+}
