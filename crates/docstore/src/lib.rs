@@ -7,5 +7,7 @@ pub mod data;
 pub mod index;
 mod location;
 pub mod patch;
+#[cfg(feature = "schema-validation")]
+pub mod validation;
 
 pub use location::{FileNumber, Location};

@@ -21,12 +21,12 @@
 //! Start with [`Patch`]; then `tree.rs`, `container.rs` and `text.rs`, from the outside in.
 
 mod container;
-mod equal;
+pub(crate) mod equal;
 mod error;
 mod key_index;
 mod operation;
 mod pointer;
-mod text;
+pub(crate) mod text;
 mod tree;
 
 use std::cell::OnceCell;

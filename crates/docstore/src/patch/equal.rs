@@ -81,7 +81,7 @@ fn content(string: &[u8]) -> &[u8] {
 }
 
 /// Whether two numbers, as JSON writes them, are the same.
-fn numbers(a: &[u8], b: &[u8]) -> bool {
+pub(crate) fn numbers(a: &[u8], b: &[u8]) -> bool {
     let (a, b) = (Decimal::read(a), Decimal::read(b));
     match (a.is_zero(), b.is_zero()) {
         (true, true) => true,

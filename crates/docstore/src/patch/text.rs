@@ -1,4 +1,5 @@
-//! A JSON text and the values in it: where each begins and ends, and how deep it nests.
+//! A JSON text and the values in it: where each begins and ends, and how deep it nests. Validation
+//! walks documents with it too.
 //!
 //! It does not judge: every text here was accepted by `base::document`. On anything else it would
 //! give wrong answers, but it neither panics nor runs on forever, because every step is bounds
@@ -23,7 +24,7 @@ const LARGE_BYTES_MIN: usize = 1024;
 
 /// A whole JSON text: a document, a value of a patch, or a value that was copied.
 #[derive(Debug)]
-pub(super) struct Text<'t> {
+pub(crate) struct Text<'t> {
     bytes: Cow<'t, [u8]>,
     /// The large containers, by where they begin.
     large: OnceCell<Box<[Large]>>,
@@ -40,7 +41,7 @@ struct Large {
 impl<'t> Text<'t> {
     /// A text that `base::document` accepts. It is longer than a document only if a patch copied
     /// so much, and never longer than 4 GiB: the work of a patch is limited.
-    pub(super) fn new(bytes: impl Into<Cow<'t, [u8]>>) -> Self {
+    pub(crate) fn new(bytes: impl Into<Cow<'t, [u8]>>) -> Self {
         Self { bytes: bytes.into(), large: OnceCell::new() }
     }
 
@@ -49,7 +50,7 @@ impl<'t> Text<'t> {
     }
 
     /// What comes before the outermost value, that value, and what comes after it.
-    pub(super) fn parts(&self) -> (&[u8], Span<'_>, &[u8]) {
+    pub(crate) fn parts(&self) -> (&[u8], Span<'_>, &[u8]) {
         let start = skip_whitespace(self.bytes(), 0);
         let span = self.span_at(start);
         (self.slice(0, start), span, self.slice(span.end as usize, self.bytes.len()))
@@ -90,7 +91,7 @@ impl<'t> Text<'t> {
 
 /// A value within a text.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Span<'s> {
+pub(crate) struct Span<'s> {
     text: &'s Text<'s>,
     start: u32,
     end: u32,
@@ -99,27 +100,27 @@ pub(super) struct Span<'s> {
 
 impl<'s> Span<'s> {
     /// The value as it is written, without the whitespace around it.
-    pub(super) fn bytes(self) -> &'s [u8] {
+    pub(crate) fn bytes(self) -> &'s [u8] {
         self.text.slice(self.start as usize, self.end as usize)
     }
 
     /// Where it begins in its text.
-    pub(super) fn start(self) -> u32 {
+    pub(crate) fn start(self) -> u32 {
         self.start
     }
 
     /// A stretch of it.
-    pub(super) fn stretch_bytes(self, stretch: Stretch) -> &'s [u8] {
+    pub(crate) fn stretch_bytes(self, stretch: Stretch) -> &'s [u8] {
         self.text.slice(stretch.start as usize, stretch.end as usize)
     }
 
     /// How many arrays and objects nest in it, itself included: 0 for a scalar.
-    pub(super) fn height(self) -> usize {
+    pub(crate) fn height(self) -> usize {
         self.height as usize
     }
 
     /// Whether it is an array or an object, and which.
-    pub(super) fn kind(self) -> Option<Kind> {
+    pub(crate) fn kind(self) -> Option<Kind> {
         match self.bytes().first() {
             Some(b'{') => Some(Kind::Object),
             Some(b'[') => Some(Kind::Array),
@@ -128,7 +129,7 @@ impl<'s> Span<'s> {
     }
 
     /// What it holds, if it is a container.
-    pub(super) fn entries(self) -> Option<Entries<'s>> {
+    pub(crate) fn entries(self) -> Option<Entries<'s>> {
         let kind = self.kind()?;
         let first = self.start as usize + 1;
         let inner_end = skip_whitespace(self.text.bytes(), first);
@@ -141,7 +142,7 @@ impl<'s> Span<'s> {
 
 /// Which of the two containers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// Members with keys.
     Object,
     /// Elements without.
@@ -151,34 +152,34 @@ pub(super) enum Kind {
 /// A stretch of consecutive entries of one container, with the commas between them and without
 /// those around them.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Stretch {
-    pub(super) start: u32,
-    pub(super) end: u32,
+pub(crate) struct Stretch {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
 }
 
 impl Stretch {
     /// Its length in bytes.
-    pub(super) fn len(self) -> usize {
+    pub(crate) fn len(self) -> usize {
         self.end.saturating_sub(self.start) as usize
     }
 }
 
 /// One element or member, as it is written.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Entry<'s> {
+pub(crate) struct Entry<'s> {
     /// From the comma or bracket before it up to its value: whitespace, for a member also the key
     /// and the colon.
-    pub(super) before: &'s [u8],
+    pub(crate) before: &'s [u8],
     /// Its key, when it is a member.
-    pub(super) key: Key<'s>,
-    pub(super) value: Span<'s>,
+    pub(crate) key: Key<'s>,
+    pub(crate) value: Span<'s>,
     /// The whitespace after it.
-    pub(super) after: &'s [u8],
+    pub(crate) after: &'s [u8],
 }
 
 /// The key of an entry.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Key<'s> {
+pub(crate) enum Key<'s> {
     /// An array's elements have none.
     None,
     /// What stands between the quotes, and whether there are escapes in it.
@@ -195,7 +196,7 @@ pub(super) enum Key<'s> {
 
 impl<'s> Key<'s> {
     /// Whether it is `name` once escapes are decoded.
-    pub(super) fn is(self, name: &str) -> bool {
+    pub(crate) fn is(self, name: &str) -> bool {
         match self {
             Self::None => false,
             Self::Written { raw, escaped: false, .. } => raw == name.as_bytes(),
@@ -205,7 +206,7 @@ impl<'s> Key<'s> {
     }
 
     /// Where it is in its text, if it is written in one.
-    pub(super) fn offset(self) -> Option<u32> {
+    pub(crate) fn offset(self) -> Option<u32> {
         match self {
             Self::Written { at, .. } => Some(at),
             Self::None | Self::Added(_) => None,
@@ -213,7 +214,7 @@ impl<'s> Key<'s> {
     }
 
     /// The bytes it stands for, one by one.
-    pub(super) fn decoded(self) -> Decoded<'s> {
+    pub(crate) fn decoded(self) -> Decoded<'s> {
         match self {
             Self::Written { raw, .. } => Decoded::new(raw),
             Self::None | Self::Added(_) => Decoded::new(b""),
@@ -223,7 +224,7 @@ impl<'s> Key<'s> {
 
 /// The entries of a container or of a stretch of it, in order.
 #[derive(Debug)]
-pub(super) struct Entries<'s> {
+pub(crate) struct Entries<'s> {
     text: &'s Text<'s>,
     kind: Kind,
     /// Where the next entry begins; none when the last was given.
@@ -236,7 +237,7 @@ pub(super) struct Entries<'s> {
 
 impl<'s> Entries<'s> {
     /// The entries of a stretch of the container that `of` is.
-    pub(super) fn of_stretch(of: Span<'s>, kind: Kind, stretch: Stretch) -> Self {
+    pub(crate) fn of_stretch(of: Span<'s>, kind: Kind, stretch: Stretch) -> Self {
         let start = stretch.start as usize;
         let last = stretch.end as usize;
         Self { text: of.text, kind, next: Some(start), last, delimiter: start }
@@ -244,17 +245,17 @@ impl<'s> Entries<'s> {
 
     /// Where the comma or closing bracket after the entry given last is; of an empty container
     /// the closing bracket.
-    pub(super) fn delimiter(&self) -> u32 {
+    pub(crate) fn delimiter(&self) -> u32 {
         narrow(self.delimiter)
     }
 
     /// Whether the entry given last was the last one.
-    pub(super) fn is_done(&self) -> bool {
+    pub(crate) fn is_done(&self) -> bool {
         self.next.is_none()
     }
 
     /// The whitespace within a container without entries.
-    pub(super) fn blank(&self, of: Span<'s>) -> &'s [u8] {
+    pub(crate) fn blank(&self, of: Span<'s>) -> &'s [u8] {
         self.text.slice(of.start as usize + 1, self.delimiter)
     }
 }
@@ -285,12 +286,12 @@ impl<'s> Iterator for Entries<'s> {
 }
 
 /// The value that begins at `offset` in the text of `of`.
-pub(super) fn value_at(of: Span<'_>, offset: u32) -> Span<'_> {
+pub(crate) fn value_at(of: Span<'_>, offset: u32) -> Span<'_> {
     of.text.span_at(offset as usize)
 }
 
 /// The key whose first byte after the opening quote is at `offset`.
-pub(super) fn key_at(of: Span<'_>, offset: u32) -> Key<'_> {
+pub(crate) fn key_at(of: Span<'_>, offset: u32) -> Key<'_> {
     let start = offset as usize;
     let (end, escaped) = string_end(of.text.bytes(), start);
     Key::Written { raw: of.text.slice(start, end), at: offset, escaped }

@@ -4,3 +4,4 @@ mod data;
 mod index;
 mod patch;
 mod patch_reference;
+mod validation;
