@@ -215,6 +215,31 @@ fn blocks_stay_full_however_documents_come() {
 }
 
 #[test]
+fn blocks_stay_full_when_one_document_comes_to_each_or_most_of_each_go() {
+    let mut index = filled((0..100_000).map(|n| n * 4));
+    settle(&mut index, Target::Base);
+    let check = |index: &Index| {
+        let documents = usize::try_from(index.counts(BOOKS).live).unwrap();
+        let blocks = index.base().blocks_shared_with(index.base()).total;
+        // A full block has 2,728 numbers. The last three may be emptier than three quarters.
+        let most = documents / (2_728 * 3 / 4) + 3;
+        assert!(blocks <= most, "{blocks} blocks for {documents} documents");
+    };
+    // A full block that takes one more would be two halves, if it were packed alone.
+    for n in (0..100_000).step_by(1_500) {
+        index.put(BOOKS, &DocId::U64(n * 4 + 1), entry(500_000 + n));
+        settle(&mut index, Target::Base);
+    }
+    check(&index);
+    // Of every second stretch nearly all are deleted.
+    for n in (0..100_000).filter(|n| n / 3_000 % 2 == 0 && n % 3_000 != 0) {
+        index.delete(BOOKS, &DocId::U64(n * 4), Lsn(1_000_000 + n));
+    }
+    settle(&mut index, Target::Base);
+    check(&index);
+}
+
+#[test]
 fn expired_documents_are_counted_and_found_in_every_layer() {
     let mut index = Index::new();
     for n in 0..9_000 {

@@ -98,6 +98,23 @@ fn an_index_comes_back_from_its_base_and_its_runs() {
 }
 
 #[test]
+fn a_run_above_another_base_than_its_own_does_no_more_than_say_less() {
+    let disk = MemDisk::shared();
+    let run = run_of(&mut sample(40));
+    let run = write(&disk, 2, Kind::Run, &run);
+    // It covers documents that are not there, so that the sums over layers are too low.
+    let mut index = Index::of(Table::new(), [load(&disk, &run).unwrap()]);
+    assert_eq!(index.counts(PEOPLE).live, 0);
+    assert_eq!(index.live_at(BOOKS, WallMs(100)), 0);
+    settle(&mut index, Target::Base);
+    // A base covers nothing, whatever it was made of.
+    assert_eq!(index.counts(PEOPLE).live, 10);
+    assert_eq!(index.range(PEOPLE, Bound::Unbounded, Bound::Unbounded).count(), 10);
+    let base = write(&disk, 3, Kind::Base, index.base());
+    assert_eq!(load(&disk, &base).unwrap().len(), index.base().len());
+}
+
+#[test]
 fn an_index_of_nothing_is_a_file_too() {
     let disk = MemDisk::shared();
     let info = write(&disk, 1, Kind::Base, &Table::new());
