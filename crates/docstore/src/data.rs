@@ -52,6 +52,7 @@ mod file;
 mod header;
 mod heal;
 mod identity;
+mod inspect;
 mod layout;
 mod record;
 mod records;
@@ -63,10 +64,11 @@ pub use file::{DataFile, Expected, READ_BYTES};
 pub use header::{FileHeader, HEADER_BYTES, VERSION};
 pub use heal::{Condition, Healed, Outcome, Part};
 pub use identity::FileIdentity;
+pub use inspect::{Contents, Inspection, inspect};
 pub use layout::{Geometry, Layout, Parity};
 pub use record::{
     ALIGN, Body, COMPRESS_BYTES_MIN, HEADER_BYTES_MAX, Kind, RECORD_BYTES_MAX, RecordHeader,
-    RecordRef, StoredRecord,
+    RecordRef, StoredRecord, decode_record, encode_record,
 };
 pub use records::{Found, Payloads, Records};
 pub use writer::{DATA_BYTES_MAX, DataWriter, Verified, WRITE_BYTES};

@@ -244,6 +244,30 @@ pub(super) fn padding(seed: Seed) -> [u8; ALIGN] {
     out
 }
 
+/// The bytes of one record by itself, as they stand at `offset` of a file: for tools and tests that
+/// make files of their own.
+#[must_use]
+pub fn encode_record(record: &RecordRef<'_>, identity: FileIdentity, offset: u32) -> Vec<u8> {
+    Encoder::default().encode(record, Seed::new(identity, offset)).to_vec()
+}
+
+/// The record whose bytes are the first of `bytes`, which stand at `offset` of a file. Its document
+/// comes along, if it has one.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn decode_record(
+    bytes: &[u8],
+    identity: FileIdentity,
+    offset: u32,
+) -> Result<(RecordHeader, Option<Document>), Flaw> {
+    let Unit::Record(frame) = parse(bytes)? else { return Err(Flaw::OtherRecord) };
+    let record = bytes.get(..frame.disk_bytes()).ok_or(Flaw::Short)?;
+    frame.check(record, Seed::new(identity, offset))?;
+    let document = frame.document(record)?;
+    Ok((frame.header, document))
+}
+
 /// What begins at a place where a record may begin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Unit {
@@ -373,20 +397,19 @@ mod tests {
     use crate::location::FileNumber;
 
     fn seed(at: u32) -> Seed {
-        let database = DatabaseId::from_bytes([7; 16]);
-        Seed::new(FileIdentity { database, number: FileNumber(1) }, at)
+        Seed::new(identity(), at)
+    }
+
+    fn identity() -> FileIdentity {
+        FileIdentity { database: DatabaseId::from_bytes([7; 16]), number: FileNumber(1) }
     }
 
     fn encode(record: &RecordRef<'_>) -> Vec<u8> {
-        Encoder::default().encode(record, seed(64)).to_vec()
+        encode_record(record, identity(), 64)
     }
 
-    fn decode(bytes: &[u8], seed: Seed) -> Result<(RecordHeader, Option<Document>), Flaw> {
-        let Unit::Record(frame) = parse(bytes)? else { return Err(Flaw::OtherRecord) };
-        let whole = bytes.get(..frame.disk_bytes()).ok_or(Flaw::Short)?;
-        frame.check(whole, seed)?;
-        let document = frame.document(whole)?;
-        Ok((frame.header, document))
+    fn decode(bytes: &[u8], at: u32) -> Result<(RecordHeader, Option<Document>), Flaw> {
+        decode_record(bytes, identity(), at)
     }
 
     fn ids() -> [DocId; 4] {
@@ -406,17 +429,17 @@ mod tests {
                         let collection = CollectionId(u32::MAX);
                         let bytes = encode(&RecordRef { collection, id, lsn, body });
                         assert_eq!(bytes.len() % ALIGN, 0);
-                        let (header, found) = decode(&bytes, seed(64)).unwrap();
+                        let (header, found) = decode(&bytes, 64).unwrap();
                         assert_eq!(found.as_ref(), Some(&document));
                         assert_eq!((header.collection, &header.id), (collection, id));
                         assert_eq!((header.lsn, header.expires_at), (lsn, expires_at));
-                        assert_eq!(decode(&bytes, seed(72)), Err(Flaw::Checksum));
+                        assert_eq!(decode(&bytes, 72), Err(Flaw::Checksum));
                     }
                 }
             }
             let (collection, lsn) = (CollectionId(0), Lsn(9));
             let bytes = encode(&RecordRef { collection, id, lsn, body: Body::Tombstone });
-            let (header, found) = decode(&bytes, seed(64)).unwrap();
+            let (header, found) = decode(&bytes, 64).unwrap();
             assert_eq!((header.kind, header.expires_at, found), (Kind::Tombstone, None, None));
         }
     }
@@ -445,7 +468,7 @@ mod tests {
                 lsn: Lsn(1),
                 body,
             });
-            decode(&bytes, seed(64)).unwrap().0.kind
+            decode(&bytes, 64).unwrap().0.kind
         };
         let mut rng = base::rng::Rng::new(1);
         let noise: Vec<u8> = (0..4096).map(|_| u8::try_from(rng.below(256)).unwrap()).collect();
@@ -470,10 +493,10 @@ mod tests {
             for bit in 0..good.len() * 8 {
                 let mut bad = good.clone();
                 bad[bit / 8] ^= 1 << (bit % 8);
-                assert!(decode(&bad, seed(64)).is_err(), "bit {bit}");
+                assert!(decode(&bad, 64).is_err(), "bit {bit}");
             }
             for cut in 0..good.len() {
-                assert!(decode(&good[..cut], seed(64)).is_err(), "cut at {cut}");
+                assert!(decode(&good[..cut], 64).is_err(), "cut at {cut}");
             }
         }
     }
@@ -507,14 +530,14 @@ mod tests {
             ("a number written long", [&[0, 0x81, 0, 1, 1], &id[..], b"1"].concat()),
         ];
         for (what, fields) in cases {
-            let found = decode(&forged(&fields), seed(64));
+            let found = decode(&forged(&fields), 64);
             assert!(matches!(found, Err(Flaw::Malformed(_))), "{what}: {found:?}");
         }
         // The control: the same by hand without a broken rule.
         let good = forged(&[&[0, 1, 1, 1], &id[..], b"1"].concat());
-        assert!(decode(&good, seed(64)).is_ok());
+        assert!(decode(&good, 64).is_ok());
         let block = [&[LZ4, 4, 1, 1, 200, 1], &id[..], &[0xFF; 4]].concat();
-        let unpacked = decode(&forged(&block), seed(64));
+        let unpacked = decode(&forged(&block), 64);
         assert!(matches!(unpacked, Err(Flaw::Malformed(_))), "{unpacked:?}");
     }
 
@@ -537,16 +560,16 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_record_or_a_flaw(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
-            if let Ok((header, document)) = decode(&forged(&bytes), seed(64)) {
+            if let Ok((header, document)) = decode(&forged(&bytes), 64) {
                 let body = match &document {
                     Some(document) => Body::Document { document, expires_at: header.expires_at },
                     None => Body::Tombstone,
                 };
                 let RecordHeader { collection, ref id, lsn, .. } = header;
                 let again = encode(&RecordRef { collection, id, lsn, body });
-                prop_assert_eq!(decode(&again, seed(64)).map(|found| found.1), Ok(document));
+                prop_assert_eq!(decode(&again, 64).map(|found| found.1), Ok(document));
             }
-            let _ = decode(&bytes, seed(64));
+            let _ = decode(&bytes, 64);
         }
     }
 }

@@ -5,6 +5,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+mod crash;
+mod input;
+mod inspect;
 mod rot;
 
 use std::path::Path;
