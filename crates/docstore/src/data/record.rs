@@ -177,9 +177,10 @@ impl Encoder {
 
     /// The bytes of a record, with zeros up to a multiple of [`ALIGN`].
     pub(super) fn encode(&mut self, record: &RecordRef<'_>, seed: Seed) -> &[u8] {
-        self.record.clear();
-        self.record.shrink_to(Self::KEPT_BYTES_MAX);
-        self.block.shrink_to(Self::KEPT_BYTES_MAX);
+        for kept in [&mut self.record, &mut self.block] {
+            kept.clear();
+            kept.shrink_to(Self::KEPT_BYTES_MAX);
+        }
         let text = match record.body {
             Body::Document { document, .. } => document.as_bytes(),
             Body::Tombstone => &[],
@@ -476,6 +477,20 @@ mod tests {
         assert_eq!(kind(&[b'1'; 255]), Kind::Plain { bytes: 255 });
         assert!(matches!(kind(&[b'1'; 256]), Kind::Lz4 { bytes: 256, stored: ..=224 }));
         assert!(matches!(kind(&vec![b'1'; DOCUMENT_BYTES_MAX]), Kind::Lz4 { .. }));
+    }
+
+    #[test]
+    fn an_encoder_does_not_keep_the_memory_of_a_long_record() {
+        let mut encoder = Encoder::default();
+        let mut encode = |bytes: usize| {
+            let document = Document::from_checksummed(&vec![b'1'; bytes]);
+            let body = Body::Document { document: &document, expires_at: None };
+            let (collection, lsn) = (CollectionId(1), Lsn(1));
+            encoder.encode(&RecordRef { collection, id: &ids()[0], lsn, body }, seed(64));
+            encoder.record.capacity() + encoder.block.capacity()
+        };
+        assert!(encode(DOCUMENT_BYTES_MAX) > DOCUMENT_BYTES_MAX);
+        assert!(encode(300) <= 2 * Encoder::KEPT_BYTES_MAX);
     }
 
     #[test]

@@ -2,12 +2,18 @@
 //! when it cannot, and never answered as if it were a document.
 
 use base::error::Code;
+use base::io::{Disk, Open, write_all_at};
+use base::words::DatabaseId;
+use docstore::FileNumber;
 use docstore::data::{
-    Condition, DataError, DataFile, DataWriter, FileHeader, Geometry, Layout, Outcome, Parity, Part,
+    Condition, DataError, DataFile, DataWriter, FileHeader, FileIdentity, Geometry, Layout,
+    Outcome, Parity, Part,
 };
 use sim::disk::{Calls, Effect, Fault, FaultDisk, Op, Rot};
 
-use super::{DIR, TINY, Written, finished, identity, open, path, unfinished, walk};
+use super::{
+    DIR, TINY, Written, append, create, finished, identity, open, path, samples, unfinished, walk,
+};
 
 /// Sectors of 512 bytes: each is a block, a parity block, a table or a copy of the header.
 const SECTOR: u64 = 512;
@@ -221,24 +227,68 @@ fn a_sector_that_holds_what_belongs_elsewhere_is_noticed_and_healed() {
 }
 
 #[test]
+fn a_write_that_the_device_dropped_long_ago_is_noticed_and_healed() {
+    // A flush for every record, so that most blocks held a part of what they hold now.
+    let disk = FaultDisk::new();
+    let mut writer = create(&disk, TINY);
+    let mut records = Vec::new();
+    for sample in samples(13) {
+        records.extend(append(&mut writer, &[sample]));
+        writer.publish().unwrap();
+    }
+    let verified = writer.finish().unwrap().len;
+    let written = Written { disk, records, verified };
+    let before = written.bytes();
+    let mut partly = 0;
+    for sector in 2..before.len() as u64 / SECTOR {
+        let disk = written.disk.fork();
+        if disk.rot(&Rot::DropWrite { path: path(), sector }).is_err() {
+            continue;
+        }
+        let at = usize::try_from(sector * SECTOR).unwrap();
+        partly += u64::from(disk.peek(&path()).unwrap()[at] != 0);
+        let file = open(&disk, written.verified);
+        never_wrong(&written, &file);
+        let outcome = file.heal_stripe((sector - 2) / 6).unwrap();
+        assert!(matches!(outcome, Outcome::Healed(_)), "sector {sector}: {outcome:?}");
+        assert!(disk.peek(&path()).unwrap() == before, "sector {sector}");
+    }
+    assert!(partly > 3, "{partly} sectors held a part of what they hold now");
+}
+
+#[test]
 fn bytes_of_another_file_never_verify() {
     let written = finished(TINY, 12);
-    let other = finished(TINY, 30);
-    let stripes = stripes(&written);
-    for stripe in 0..stripes {
-        for part in 0..6 {
-            // The same records under another identity, sector by sector.
-            let disk = written.disk.fork();
-            let at = sector(stripe, part) * SECTOR;
-            let foreign = &other.bytes()[usize::try_from(at + 6 * SECTOR).unwrap()..][..512];
-            let file = base::io::Disk::open(&disk, &path(), base::io::Open::Write).unwrap();
-            base::io::write_all_at(&*file, foreign, at).unwrap();
+    // The same records at the same places, of a file with another number, then database.
+    let number = FileIdentity { number: FileNumber(4), ..identity() };
+    let database = FileIdentity { database: DatabaseId::from_bytes([6; 16]), ..identity() };
+    for foreign in [number, database] {
+        let disk = FaultDisk::new();
+        let writer = DataWriter::create(&disk.shared(), DIR.as_ref(), foreign, TINY);
+        let mut writer = writer.unwrap();
+        assert_eq!(append(&mut writer, &samples(12)).len(), written.records.len());
+        writer.finish().unwrap();
+        let foreign = disk.peek(&foreign.number.path(DIR.as_ref())).unwrap();
+        let sectors = written.bytes().len() as u64 / SECTOR;
+        let put = |disk: &FaultDisk, sectors: std::ops::Range<u64>| {
+            let range = sectors.start * SECTOR..sectors.end * SECTOR;
+            let range = usize::try_from(range.start).unwrap()..usize::try_from(range.end).unwrap();
+            let file = disk.open(&path(), Open::Write).unwrap();
+            write_all_at(&*file, &foreign[range.clone()], range.start as u64).unwrap();
             file.sync_data().unwrap();
+        };
+        for sector in 2..sectors {
+            let disk = written.disk.fork();
+            put(&disk, sector..sector + 1);
             let file = open(&disk, written.verified);
             never_wrong(&written, &file);
-            assert!(matches!(file.heal_stripe(stripe).unwrap(), Outcome::Healed(_)));
-            assert!(disk.peek(&path()).unwrap() == written.bytes());
+            file.heal_stripe((sector - 2) / 6).unwrap();
+            assert!(disk.peek(&path()).unwrap() == written.bytes(), "sector {sector}");
         }
+        let disk = written.disk.fork();
+        put(&disk, 2..sectors);
+        let file = open(&disk, written.verified);
+        assert_eq!(never_wrong(&written, &file), written.records.len());
     }
 }
 
