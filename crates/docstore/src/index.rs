@@ -132,6 +132,17 @@ impl Index {
         Self { active: Active::default(), layers, base: Arc::new(base) }
     }
 
+    /// An index of the same frozen parts, to be changed beside this one. Costs a few pointers.
+    ///
+    /// # Panics
+    /// When the active layer is not empty: it is not shared.
+    #[must_use]
+    pub fn share(&self) -> Self {
+        assert!(self.active.is_empty(), "changes that are not frozen cannot be shared");
+        let (layers, base) = (self.layers.clone(), Arc::clone(&self.base));
+        Self { active: Active::default(), layers, base }
+    }
+
     /// What is known of a document; `None` when nothing is, or its collection was dropped.
     #[must_use]
     pub fn get(&self, collection: CollectionId, id: &DocId) -> Option<Found> {

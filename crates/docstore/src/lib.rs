@@ -7,7 +7,50 @@ pub mod data;
 pub mod index;
 mod location;
 pub mod patch;
-#[cfg(feature = "schema-validation")]
 pub mod validation;
 
+mod admin;
+mod admission;
+mod background;
+mod checkpoint;
+mod collections;
+mod compaction;
+mod database;
+mod error;
+mod expiry;
+mod feed;
+mod heal;
+mod history;
+mod manifest;
+mod memtable;
+mod open;
+mod options;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
+mod read;
+mod request;
+mod snapshots;
+mod state;
+mod stats;
+mod store;
+mod transaction;
+mod write;
+
+pub use admin::DropMode;
+pub use database::Database;
+pub use error::{Op, Result, StoreError};
+pub use feed::{Feed, FeedEntry};
+pub use heal::HealReport;
 pub use location::{FileNumber, Location};
+pub use manifest::{
+    Checkpoint, CollectionRecord, DEFAULT_COLLECTION, FileRecord, Manifest, Quarantined,
+    default_name,
+};
+pub use open::OpenReport;
+pub use options::Options;
+pub use read::{PAGE_DOCUMENTS_MAX, Page, ScanRequest};
+pub use request::{Action, Condition, Effect, Expiry, Refused, Stored, Test, Write, Written};
+pub use snapshots::SnapshotId;
+pub use stats::{CheckpointReport, CollectionStats, DatabaseStats, HealingStats};
+pub use store::{DatabaseEntry, RefusedDirectory, Store};
+pub use transaction::Transaction;

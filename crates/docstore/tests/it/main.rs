@@ -1,7 +1,9 @@
 //! Tests of the document store from outside.
 
+mod basics;
 mod data;
 mod index;
 mod patch;
 mod patch_reference;
 mod validation;
+mod world;

@@ -1,0 +1,590 @@
+//! Checkpoints: memtable to data files, index runs, MANIFEST, trim. Decide, do, publish.
+//!
+//! *Decide*: the active memtable is frozen under the writers' lock, and what it holds is waited for
+//! until it is durable: nothing derived gets ahead of the log. *Do*: its newest versions are
+//! appended to data files, synced and read back; a copy of the index takes their places and is
+//! written as a run; none of it is seen by anybody. *Publish*: the MANIFEST names it, the log moves
+//! its replay start, and readers get the new index in the place of the frozen memtable.
+//!
+//! Whatever fails before the MANIFEST is stored leaves everything as it was: the frozen memtable
+//! stays and the next checkpoint begins with it, in files with new numbers.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use base::words::{CollectionId, DocId, Lsn};
+
+use crate::compaction;
+use crate::data::{
+    Body as RecordBody, DataFile, DataWriter, FileIdentity, Layout, RecordRef, Verified,
+};
+use crate::database::{Database, Inner, lock};
+use crate::error::{Op, Result, StoreError, sync_dir};
+use crate::history::{Kept, Old};
+use crate::index::{self, Entry, Index, LAYERS_MAX, Target};
+use crate::location::{FileNumber, Location};
+use crate::manifest::{
+    Checkpoint, CollectionRecord, FileRecord, Manifest, ManifestFile, Quarantined,
+};
+use crate::memtable::{Chain, Memtable};
+use crate::stats::CheckpointReport;
+
+/// What the background works with; whoever has it is the only one that writes files.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) manifest: Manifest,
+    pub(crate) file: ManifestFile,
+    /// The data file that flushes append to.
+    pub(crate) writer: Option<DataWriter>,
+    /// Per unfinished file: data up to an offset needs the log behind an LSN until it is in
+    /// complete stripes.
+    pub(crate) unprotected: BTreeMap<FileNumber, Vec<(u64, Lsn)>>,
+    /// Files that compaction has given up on until they are healed.
+    pub(crate) unreadable: Vec<FileNumber>,
+    /// Where the next step of a scrub begins.
+    pub(crate) scrub: crate::heal::ScrubCursor,
+}
+
+/// Where the bytes of a version are, and its expiry.
+type Bytes = (Kept, Option<base::clock::WallMs>);
+
+/// What to compact beside flushing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Compact {
+    /// Nothing.
+    Nothing,
+    /// The file that is worth it most, if one is.
+    IfWorthIt,
+    /// The file with the most garbage, if it has any.
+    Anything,
+}
+
+impl Database {
+    /// Moves everything acknowledged into data files, so that a replay starts here, and lets go of
+    /// the log that nobody needs any more. Does nothing when there is nothing new.
+    ///
+    /// # Errors
+    /// The disk's; then everything is as it was, and the next checkpoint tries again.
+    pub fn checkpoint(&self) -> Result<CheckpointReport> {
+        self.inner.check_open()?;
+        self.inner.checkpoint(Compact::Nothing)
+    }
+
+    /// Rewrites the data file with the most garbage without it, after a checkpoint. Says what it
+    /// did; call again until nothing was compacted.
+    ///
+    /// # Errors
+    /// As [`Database::checkpoint`].
+    pub fn compact(&self) -> Result<CheckpointReport> {
+        self.inner.check_open()?;
+        self.inner.checkpoint(Compact::Anything)
+    }
+}
+
+/// A checkpoint in the making.
+pub(crate) struct Making<'a> {
+    pub(crate) inner: &'a Inner,
+    pub(crate) job: &'a mut Job,
+    /// A copy of the index that takes the new places.
+    pub(crate) index: Index,
+    /// The data files of the checkpoint.
+    pub(crate) files: BTreeMap<FileNumber, FileRecord>,
+    /// New or grown files, for readers.
+    pub(crate) opened: BTreeMap<FileNumber, u64>,
+    /// Old versions that snapshots need.
+    history: Vec<(CollectionId, DocId, Old)>,
+    /// Where compaction has moved old versions.
+    pub(crate) moved: Vec<(CollectionId, DocId, Location, Location)>,
+    /// Positions of snapshots, ascending.
+    snapshots: Vec<Lsn>,
+    /// Everything up to here goes in.
+    lsn: Lsn,
+    pub(crate) report: CheckpointReport,
+}
+
+impl Inner {
+    pub(crate) fn checkpoint(&self, compact: Compact) -> Result<CheckpointReport> {
+        let mut job = lock(&self.job);
+        let start = self.env.clock.now();
+        let result = self.checkpoint_with(&mut job, compact);
+        match &result {
+            Ok(report) if report.lsn.is_some() => {
+                let mut report = report.clone();
+                report.took = self.env.clock.now().since(start);
+                self.counters.checkpointed(&report, self.env.clock.wall());
+            }
+            Ok(_) => {}
+            Err(error) => {
+                // What the writer has beyond the verified length belongs to nobody.
+                job.writer = None;
+                self.counters.checkpoint_failed();
+                tracing::error!(database = %self.name, %error, "a checkpoint failed");
+            }
+        }
+        drop(job);
+        self.give_back();
+        drop(lock(&self.flushed.0));
+        self.flushed.1.notify_all();
+        result
+    }
+
+    fn checkpoint_with(&self, job: &mut Job, compact: Compact) -> Result<CheckpointReport> {
+        let mut lsn = self.freeze();
+        self.settle(lsn)?;
+        let (frozen, mut making) = {
+            let state = self.read();
+            // What was taken back meanwhile is above the position.
+            lsn = lsn.min(self.position());
+            #[cfg(feature = "planted-bugs")]
+            if self.options.planted == Some(crate::planted::Bug::DerivedAheadOfLog) {
+                lsn = Lsn(self.applied.load(Ordering::Acquire));
+            }
+            let snapshots = lock(&self.snapshots).positions();
+            let files = job.manifest.newest().files.iter().map(|file| (file.number, *file));
+            let making = Making {
+                inner: self,
+                index: state.index.share(),
+                files: files.collect(),
+                opened: BTreeMap::new(),
+                history: Vec::new(),
+                moved: Vec::new(),
+                snapshots,
+                lsn,
+                report: CheckpointReport::default(),
+                job,
+            };
+            (state.frozen.clone(), making)
+        };
+        let empty = frozen.as_deref().is_none_or(Memtable::is_empty);
+        let is_new = lsn > making.job.manifest.newest().lsn || !empty;
+        let victim = compaction::choose(&making, compact);
+        if !is_new && victim.is_none() {
+            self.forget_frozen();
+            return Ok(CheckpointReport::default());
+        }
+        if let Some(frozen) = &frozen {
+            making.flush(frozen)?;
+        }
+        making.drop_collections();
+        if let Some(victim) = victim {
+            compaction::compact(&mut making, victim)?;
+        }
+        making.finish()
+    }
+
+    /// Sets the active memtable aside, unless one is set aside already; answers the newest LSN
+    /// that it may hold.
+    fn freeze(&self) -> Lsn {
+        let mut core = lock(&self.core);
+        self.rewind(&mut core);
+        let mut state = self.state_mut();
+        match &state.frozen {
+            None => state.frozen = Some(Arc::new(std::mem::take(&mut state.active))),
+            Some(frozen) if frozen.is_empty() => {
+                state.frozen = Some(Arc::new(std::mem::take(&mut state.active)));
+            }
+            // It is still there because a checkpoint failed. What came later stays where it is,
+            // so this one goes as far as that one would have.
+            Some(_) => {
+                let below = state.frozen_upto;
+                return below;
+            }
+        }
+        let applied = Lsn(self.applied.load(Ordering::Acquire));
+        state.frozen_upto = applied;
+        drop(state);
+        applied
+    }
+
+    fn forget_frozen(&self) {
+        let mut state = self.state_mut();
+        if state.frozen.as_deref().is_some_and(Memtable::is_empty) {
+            state.frozen = None;
+        }
+    }
+
+    /// Waits until everything up to `lsn` is durable or was taken back.
+    fn settle(&self, lsn: Lsn) -> Result<()> {
+        #[cfg(feature = "planted-bugs")]
+        if self.options.planted == Some(crate::planted::Bug::DerivedAheadOfLog) {
+            return Ok(());
+        }
+        loop {
+            self.rewind(&mut lock(&self.core));
+            let newest = lsn.min(Lsn(self.applied.load(Ordering::Acquire)));
+            if self.log.sync()? >= newest {
+                return Ok(());
+            }
+            // Its writers are about to write it.
+            let _ = self.log.wait_visible(newest, Duration::from_millis(5));
+        }
+    }
+}
+
+impl Making<'_> {
+    /// Appends the newest version of everything in a memtable.
+    fn flush(&mut self, frozen: &Memtable) -> Result<()> {
+        for (collection, part) in frozen.parts() {
+            for (id, chain) in part.range(Bound::Unbounded, Bound::Unbounded) {
+                self.flush_one(collection, id, chain)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn flush_one(&mut self, collection: CollectionId, id: &DocId, chain: &Chain) -> Result<()> {
+        let newest = chain.newest();
+        let lsn = newest.lsn;
+        let before = match &newest.document {
+            Some(document) => {
+                let expires_at = newest.expires_at;
+                let body = RecordBody::Document { document, expires_at };
+                let location = self.append(&RecordRef { collection, id, lsn, body })?;
+                self.report.flushed += 1;
+                self.index.put(collection, id, Entry { lsn, location, expires_at })
+            }
+            None => {
+                let before = self.index.delete(collection, id, lsn);
+                if before.is_some() {
+                    // It hides the older record from whoever rebuilds the index.
+                    let body = RecordBody::Tombstone;
+                    self.append(&RecordRef { collection, id, lsn, body })?;
+                    self.report.tombstones += 1;
+                }
+                before
+            }
+        };
+        if let Some(before) = before {
+            self.is_dead(before.location);
+        }
+        if !self.snapshots.is_empty() {
+            self.keep_history(collection, id, chain, before);
+        }
+        Ok(())
+    }
+
+    /// Keeps the versions that a snapshot sees and the new index no longer shows.
+    fn keep_history(
+        &mut self,
+        collection: CollectionId,
+        id: &DocId,
+        chain: &Chain,
+        before: Option<Entry>,
+    ) {
+        let mut versions: Vec<(Lsn, Option<Bytes>)> = Vec::new();
+        let first = chain.versions().next().map_or(Lsn::ZERO, |version| version.lsn);
+        if let Some(before) = before.filter(|before| before.lsn < first) {
+            versions.push((before.lsn, Some((Kept::File(before.location), before.expires_at))));
+        }
+        for version in chain.versions() {
+            let kept = version.document.clone().map(Kept::Memory);
+            versions.push((version.lsn, kept.map(|kept| (kept, version.expires_at))));
+        }
+        for pair in versions.windows(2) {
+            let [(lsn, kept), (until, _)] = pair else { continue };
+            let at = self.snapshots.partition_point(|snapshot| snapshot < lsn);
+            let is_seen = self.snapshots.get(at).is_some_and(|snapshot| snapshot < until);
+            if let (true, Some((kept, expires_at))) = (is_seen, kept) {
+                let (kept, expires_at) = (kept.clone(), *expires_at);
+                let old = Old { lsn: *lsn, until: *until, expires_at, kept };
+                self.history.push((collection, id.clone(), old));
+            }
+        }
+    }
+
+    /// Appends a record to the current data file, which is begun or ended as needed.
+    fn append(&mut self, record: &RecordRef<'_>) -> Result<Location> {
+        if self
+            .job
+            .writer
+            .as_ref()
+            .is_some_and(|writer| writer.len() >= self.inner.options.data_file_bytes_max)
+        {
+            self.end_file()?;
+        }
+        let mut writer = match self.job.writer.take() {
+            Some(writer) => writer,
+            None => self.begin_file()?,
+        };
+        // A writer that failed is not put back.
+        let location = writer.append(record)?;
+        self.job.writer = Some(writer);
+        self.count(record, location.file);
+        Ok(location)
+    }
+
+    /// Counts a record that was appended.
+    pub(crate) fn count(&mut self, record: &RecordRef<'_>, file: FileNumber) {
+        let counted = self.files.entry(file).or_insert(FileRecord {
+            number: file,
+            verified_len: 0,
+            finished: false,
+            records: 0,
+            tombstones: 0,
+            dead: 0,
+            lowest: record.lsn,
+        });
+        counted.records += 1;
+        counted.tombstones += u64::from(record.body == RecordBody::Tombstone);
+        counted.lowest = counted.lowest.min(record.lsn);
+    }
+
+    fn is_dead(&mut self, location: Location) {
+        if let Some(file) = self.files.get_mut(&location.file) {
+            file.dead += 1;
+        }
+    }
+
+    /// Begins a data file with a number of its own.
+    pub(crate) fn begin_file(&mut self) -> Result<DataWriter> {
+        let number = FileNumber(self.job.manifest.next_file);
+        self.job.manifest.next_file += 1;
+        let identity = FileIdentity { database: self.inner.id, number };
+        let layout =
+            Layout { geometry: self.inner.options.geometry, parity: self.inner.options.parity };
+        Ok(DataWriter::create(&self.inner.env.disk, &self.inner.dir, identity, layout)?)
+    }
+
+    pub(crate) fn end_file(&mut self) -> Result<()> {
+        let Some(writer) = self.job.writer.take() else { return Ok(()) };
+        let number = writer.identity().number;
+        let verified = writer.finish()?;
+        self.finished(number, verified);
+        Ok(())
+    }
+
+    /// Notes that a file is complete.
+    pub(crate) fn finished(&mut self, number: FileNumber, verified: Verified) {
+        if let Some(file) = self.files.get_mut(&number) {
+            file.verified_len = verified.len;
+            file.finished = true;
+        }
+        self.opened.insert(number, verified.len);
+    }
+
+    /// Takes out of the index what was dropped.
+    fn drop_collections(&mut self) {
+        let state = self.inner.read();
+        let dropped = state.collections.dropped_by(self.lsn);
+        drop(state);
+        for collection in dropped {
+            let range = self.index.range(collection, Bound::Unbounded, Bound::Unbounded);
+            let locations: Vec<Location> = range.map(|(_, entry)| entry.location).collect();
+            for location in locations {
+                self.is_dead(location);
+            }
+            self.index.drop_collection(collection);
+        }
+    }
+
+    /// Makes everything durable, names it and shows it.
+    fn finish(mut self) -> Result<CheckpointReport> {
+        if let Some(writer) = &mut self.job.writer {
+            let number = writer.identity().number;
+            #[cfg(feature = "planted-bugs")]
+            let verified = match self.inner.options.planted {
+                Some(crate::planted::Bug::UnverifiedRecords) => {
+                    writer.flush()?;
+                    Verified { len: writer.len(), protected_len: writer.len() }
+                }
+                Some(_) | None => writer.publish()?,
+            };
+            #[cfg(not(feature = "planted-bugs"))]
+            let verified = writer.publish()?;
+            if let Some(file) = self.files.get_mut(&number) {
+                file.verified_len = verified.len;
+            }
+            self.opened.insert(number, verified.len);
+            let held = self.job.unprotected.entry(number).or_default();
+            held.push((verified.len, self.job.manifest.newest().lsn));
+            held.retain(|(end, _)| *end > verified.protected_len);
+        }
+        let (collections, files) = (self.collections(), self.files.values().copied().collect());
+        let index = self.write_index()?;
+        sync_dir(&self.inner.env.disk, &self.inner.dir)?;
+        let wall = self.inner.log.wall();
+        let checkpoint = Checkpoint { lsn: self.lsn, wall, collections, files, index };
+        let opened = self.open_files()?;
+        let manifest = self.next_manifest(checkpoint);
+        self.job.file.store(&manifest)?;
+        self.job.manifest = manifest;
+        self.report.lsn = Some(self.lsn);
+        self.publish(opened);
+        self.job_done()
+    }
+
+    /// The collections as they are at the checkpoint's LSN.
+    fn collections(&self) -> Vec<CollectionRecord> {
+        self.inner.read().collections.records(self.lsn)
+    }
+
+    /// Writes what has changed in the index as a run, or a new base when that is due.
+    fn write_index(&mut self) -> Result<Vec<index::file::FileInfo>> {
+        let mut written = self.job.manifest.newest().index.clone();
+        let Some(layer) = self.index.freeze() else { return Ok(written) };
+        let (merge, kind) = match self.index.due() {
+            Some(Target::Base) => (self.index.merge(Target::Base), index::file::Kind::Base),
+            Some(Target::Layer) if self.index.layers().len() > LAYERS_MAX => {
+                (self.index.merge(Target::Layer), index::file::Kind::Run)
+            }
+            Some(Target::Layer) | None => (Some(Index::pack(&layer)), index::file::Kind::Run),
+        };
+        let Some(merge) = merge else { return Ok(written) };
+        let all = self.index.layers().len() > LAYERS_MAX;
+        let merged = merge.run();
+        let number = self.job.manifest.next_index;
+        self.job.manifest.next_index += 1;
+        let header =
+            index::file::Header { database: self.inner.id, number, kind, checkpoint: self.lsn };
+        let inner = self.inner;
+        let info = index::file::write(&inner.env.disk, &inner.dir, header, merged.table())?;
+        match kind {
+            index::file::Kind::Base => written.clear(),
+            index::file::Kind::Run if all => {
+                written.retain(|file| file.header.kind == index::file::Kind::Base)
+            }
+            index::file::Kind::Run => {}
+        }
+        written.push(info);
+        self.index.install(merged).expect("nobody else has this copy of the index");
+        Ok(written)
+    }
+
+    /// Opens files that readers do not have yet.
+    fn open_files(&self) -> Result<Vec<(FileNumber, Arc<DataFile>)>> {
+        let known = self.inner.read().files.clone();
+        let mut opened = Vec::new();
+        for (number, len) in &self.opened {
+            if !known.contains_key(number) && self.files.contains_key(number) {
+                let identity = FileIdentity { database: self.inner.id, number: *number };
+                let inner = self.inner;
+                let file = DataFile::open(&inner.env.disk, &inner.dir, identity, *len)?;
+                opened.push((*number, Arc::new(file)));
+            }
+        }
+        Ok(opened)
+    }
+
+    fn next_manifest(&mut self, checkpoint: Checkpoint) -> Manifest {
+        let mut next = self.job.manifest.clone();
+        let files = &self.files;
+        self.job
+            .unprotected
+            .retain(|number, _| files.get(number).is_some_and(|file| !file.finished));
+        let holds = self.job.unprotected.values().flatten().map(|(_, lsn)| *lsn);
+        next.hold = holds.min().unwrap_or(self.lsn);
+        if self.report.compacted.is_some() {
+            next.compacted = checkpoint.wall;
+        }
+        // A checkpoint at the LSN of the newest one replaces it.
+        next.checkpoints.retain(|older| older.lsn < checkpoint.lsn);
+        next.checkpoints.push(checkpoint);
+        let most = self.inner.options.checkpoints_max;
+        let surplus = next.checkpoints.len().saturating_sub(most);
+        next.checkpoints.drain(..surplus);
+        let state = self.inner.read();
+        // What was written again, or healed, is lost no more.
+        let lost = state
+            .quarantine
+            .iter()
+            .filter(|((collection, id), lsn)| state.revision(*collection, id) == **lsn);
+        let lost = lost.map(|((collection, id), lsn)| Quarantined {
+            collection: *collection,
+            id: id.clone(),
+            lsn: *lsn,
+        });
+        next.quarantine = lost.collect();
+        next.next_collection = self.inner.next_collection.load(Ordering::Acquire);
+        next
+    }
+
+    /// Shows readers the new index in the place of the frozen memtable.
+    fn publish(&mut self, opened: Vec<(FileNumber, Arc<DataFile>)>) {
+        let index = std::mem::take(&mut self.index);
+        let mut state = self.inner.state_mut();
+        for (number, file) in opened {
+            state.files.insert(number, file);
+        }
+        for (number, len) in &self.opened {
+            if let Some(file) = state.files.get(number) {
+                file.advance(*len);
+            }
+        }
+        let files = &self.files;
+        state.files.retain(|number, _| files.contains_key(number));
+        for (collection, id, from, to) in self.moved.drain(..) {
+            state.history.relocate(collection, &id, from, to);
+        }
+        for (collection, id, old) in self.history.drain(..) {
+            state.history.add(collection, id, old);
+        }
+        state.index = Arc::new(index);
+        state.frozen = None;
+        let dropped = state.collections.dropped_by(self.lsn);
+        for collection in &dropped {
+            state.active.drop_collection(*collection);
+        }
+        state.collections.forget(&dropped);
+        let oldest = self.inner.oldest_reader();
+        state.collections.forget_older_properties(oldest.min(self.lsn));
+        let kept: Vec<_> = self.job.manifest.quarantine.iter().map(|lost| &lost.id).collect();
+        state.quarantine.retain(|(_, id), _| kept.contains(&id));
+    }
+
+    /// Lets go of what the checkpoint has made superfluous. Failing here costs space, not data,
+    /// and the next checkpoint tries again.
+    fn job_done(self) -> Result<CheckpointReport> {
+        let (inner, mut report) = (self.inner, self.report);
+        inner.since_checkpoint.store(0, Ordering::Relaxed);
+        let manifest = &self.job.manifest;
+        let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
+        inner.log.checkpoint(self.lsn)?;
+        #[cfg(feature = "planted-bugs")]
+        let oldest = match inner.options.planted {
+            Some(crate::planted::Bug::EarlyTrim) => {
+                inner.marks.parity.advance(inner.log.visible());
+                inner.log.visible()
+            }
+            Some(_) | None => oldest,
+        };
+        inner.marks.checkpoint.advance(oldest);
+        inner.marks.parity.advance(manifest.hold);
+        if inner.options.trim_after_checkpoint {
+            report.trimmed_bytes = inner.log.trim()?.bytes;
+        }
+        inner.remove_leftovers(manifest)?;
+        Ok(report)
+    }
+}
+
+impl Inner {
+    /// Removes data and index files that no checkpoint names.
+    pub(crate) fn remove_leftovers(&self, manifest: &Manifest) -> Result<()> {
+        remove_leftovers(&self.env.disk, &self.dir, manifest)
+    }
+}
+
+/// Removes data and index files that no checkpoint of the manifest names: those of a checkpoint
+/// that failed or was superseded.
+pub(crate) fn remove_leftovers(
+    disk: &base::io::DiskRef,
+    dir: &std::path::Path,
+    manifest: &Manifest,
+) -> Result<()> {
+    let (files, indexes) = (manifest.files(), manifest.index_files());
+    let entries = disk.list(dir).map_err(|e| StoreError::io(Op::Read, dir, e))?;
+    for entry in entries {
+        let data = FileNumber::parse(&entry.name);
+        let run = index::file::parse_name(&entry.name);
+        let is_left = data.is_some_and(|number| !files.contains(&number))
+            || run.is_some_and(|number| !indexes.contains(&number));
+        if is_left {
+            let path = dir.join(&entry.name);
+            disk.remove_file(&path).map_err(|e| StoreError::io(Op::Write, &path, e))?;
+        }
+    }
+    Ok(())
+}

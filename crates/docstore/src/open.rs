@@ -1,0 +1,412 @@
+//! Making, opening and closing a database.
+//!
+//! A database is a directory whose MANIFEST is valid: it is built under a temporary name and
+//! renamed. Opening reads the MANIFEST, loads the index of the newest checkpoint that can be read,
+//! and replays the log behind it in one pass that writes no data file. A checkpoint that cannot be
+//! read is passed over for an older one, whose log is still there.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, RwLock};
+
+use base::io::{DiskRef, EntryKind, Lock};
+use base::memory::Budget;
+use base::words::{DatabaseId, Lsn, Name};
+use wal::{Anchor, Environment, FileAnchor, Hold, Log, LogState};
+
+use crate::background::Background;
+use crate::checkpoint::{Compact, Job, remove_leftovers};
+use crate::collections::Collections;
+use crate::data::{DataFile, DataWriter, FileIdentity};
+use crate::database::{Core, Database, Inner, Marks, lock};
+use crate::error::{Op, Result, StoreError, sync_dir};
+use crate::index::{self, Index};
+use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
+use crate::options::Options;
+use crate::snapshots::Snapshots;
+use crate::state::State;
+use crate::stats::Counters;
+
+/// The log's directory within that of its database.
+pub(crate) const LOG_DIR: &str = "log";
+const LOCK_NAME: &str = "LOCK";
+
+/// What opening a database found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OpenReport {
+    /// Changes replayed from the log.
+    pub replayed: u64,
+    /// Where the replay began.
+    pub checkpoint: Lsn,
+    /// Newer checkpoints that could not be read, and why.
+    pub passed_over: Vec<String>,
+}
+
+impl Database {
+    /// Makes a new database in the directory `dir`, which must not exist. A directory
+    /// `<dir>.new` left by a creation that was interrupted is replaced.
+    ///
+    /// # Errors
+    /// The disk's; `Unsupported` for a setting out of range.
+    pub fn create(
+        env: &Environment,
+        dir: &Path,
+        name: &Name,
+        options: Options,
+        budget: &Budget,
+    ) -> Result<Self> {
+        let id = DatabaseId::random().map_err(|e| StoreError::io(Op::Open, dir, e))?;
+        Self::create_as(env, dir, name, id, options, budget)
+    }
+
+    /// The same with an identity that the caller chose; it must never have been used before.
+    ///
+    /// # Errors
+    /// As [`Database::create`].
+    pub fn create_as(
+        env: &Environment,
+        dir: &Path,
+        name: &Name,
+        id: DatabaseId,
+        options: Options,
+        budget: &Budget,
+    ) -> Result<Self> {
+        options.validate()?;
+        let disk = &env.disk;
+        if disk.stat(dir).map_err(|e| StoreError::io(Op::Open, dir, e))?.is_some() {
+            return Err(StoreError::DbExists(name.clone()));
+        }
+        let building = beside(dir, ".new");
+        remove_tree(disk, &building)?;
+        let make =
+            |path: &Path| disk.create_dir(path).map_err(|e| StoreError::io(Op::Write, path, e));
+        make(&building)?;
+        let log_dir = building.join(LOG_DIR);
+        make(&log_dir)?;
+        FileAnchor::create(disk, &log_dir, id)?;
+        let manifest = Manifest::new(id, name.clone(), env.clock.wall());
+        ManifestFile::create(disk, &building, &manifest)?;
+        sync_dir(disk, &building)?;
+        disk.rename(&building, dir).map_err(|e| StoreError::io(Op::Write, dir, e))?;
+        if let Some(parent) = dir.parent() {
+            sync_dir(disk, parent)?;
+        }
+        Ok(Self::open(env, dir, options, budget)?.0)
+    }
+
+    /// Opens the database in `dir`.
+    ///
+    /// # Errors
+    /// `FileOpen` when another process has it; `CorruptRecord` when its MANIFEST cannot be read;
+    /// `WalCorrupt` when its log is damaged where it had been durable; the disk's.
+    pub fn open(
+        env: &Environment,
+        dir: &Path,
+        options: Options,
+        budget: &Budget,
+    ) -> Result<(Self, OpenReport)> {
+        options.validate()?;
+        let held = take_lock(&env.disk, dir)?;
+        let (file, manifest) = ManifestFile::open(&env.disk, dir)?;
+        remove_leftovers(&env.disk, dir, &manifest)?;
+        let mut opening = Opening { env, dir, options: &options, report: OpenReport::default() };
+        let (at, mut state) = opening.load(&manifest)?;
+        let log = opening.replay(&manifest, at, &mut state)?;
+        let report = opening.report;
+        let inner =
+            assemble(env, dir, &options, budget, Parts { held, file, manifest, state, log })?;
+        if options.log.background == wal::Background::Threads {
+            inner.background.start(&inner);
+        }
+        Ok((Self { inner }, report))
+    }
+
+    /// Closes the database: nothing more is admitted, everything is moved into data files, and the
+    /// log is closed. Other clones answer `DbNotOpen` from then on.
+    ///
+    /// # Errors
+    /// `ReadOnly` when a sync had failed before, the disk's; it is closed all the same, and what
+    /// was acknowledged as durable is in the log.
+    pub fn close(&self) -> Result<()> {
+        self.inner.close()
+    }
+}
+
+/// What was found on the disk.
+struct Parts {
+    held: Box<dyn Lock>,
+    file: ManifestFile,
+    manifest: Manifest,
+    state: State,
+    log: Log,
+}
+
+struct Opening<'a> {
+    env: &'a Environment,
+    dir: &'a Path,
+    options: &'a Options,
+    report: OpenReport,
+}
+
+impl Opening<'_> {
+    /// Loads the newest checkpoint that can be read; answers its place in the manifest.
+    fn load(&mut self, manifest: &Manifest) -> Result<(usize, State)> {
+        let mut first_error = None;
+        for (at, checkpoint) in manifest.checkpoints.iter().enumerate().rev() {
+            match self.load_one(manifest.database, checkpoint) {
+                Ok(mut state) => {
+                    state.quarantine = manifest
+                        .quarantine
+                        .iter()
+                        .map(|lost| ((lost.collection, lost.id.clone()), lost.lsn))
+                        .collect();
+                    self.report.checkpoint = checkpoint.lsn;
+                    return Ok((at, state));
+                }
+                Err(error) => {
+                    let lsn = checkpoint.lsn;
+                    tracing::error!(%lsn, %error, "a checkpoint is passed over");
+                    self.report.passed_over.push(error.to_string());
+                    first_error.get_or_insert(error);
+                }
+            }
+        }
+        Err(first_error.unwrap_or_else(|| StoreError::Manifest(Arc::from("no checkpoint"))))
+    }
+
+    fn load_one(&self, database: DatabaseId, checkpoint: &Checkpoint) -> Result<State> {
+        let mut base = index::Table::new();
+        let mut runs = Vec::new();
+        for info in &checkpoint.index {
+            let table = index::file::load(&self.env.disk, self.dir, info)?;
+            match info.header.kind {
+                index::file::Kind::Base => base = table,
+                index::file::Kind::Run => runs.push(table),
+            }
+        }
+        let mut files = BTreeMap::new();
+        for record in &checkpoint.files {
+            files.insert(record.number, Arc::new(self.open_file(database, record)?));
+        }
+        Ok(State {
+            index: Arc::new(Index::of(base, runs)),
+            collections: Collections::of(&checkpoint.collections),
+            files,
+            ..State::default()
+        })
+    }
+
+    /// Opens a data file. One whose header is damaged is opened by what the manifest knows: its
+    /// records verify by themselves, and a scrub writes the header anew.
+    fn open_file(&self, database: DatabaseId, record: &FileRecord) -> Result<DataFile> {
+        let identity = FileIdentity { database, number: record.number };
+        let opened = DataFile::open(&self.env.disk, self.dir, identity, record.verified_len);
+        match opened {
+            Err(crate::data::DataError::Corrupt { .. }) => {
+                let (geometry, parity) = (self.options.geometry, self.options.parity);
+                let layout = crate::data::Layout { geometry, parity };
+                let header = crate::data::FileHeader { identity, layout };
+                tracing::error!(file = %record.number, "the header of a data file is damaged");
+                let (disk, len) = (&self.env.disk, record.verified_len);
+                Ok(DataFile::open_without_header(disk, self.dir, header, len)?)
+            }
+            opened => Ok(opened?),
+        }
+    }
+
+    /// Opens the log and applies everything behind the checkpoint.
+    fn replay(&mut self, manifest: &Manifest, at: usize, state: &mut State) -> Result<Log> {
+        let Some(checkpoint) = manifest.checkpoints.get(at) else {
+            return Err(StoreError::Manifest(Arc::from("no checkpoint")));
+        };
+        let log_dir = self.dir.join(LOG_DIR);
+        let anchor = FileAnchor::open(&self.env.disk, &log_dir)?;
+        if anchor.load()?.database != manifest.database {
+            let what = "its log belongs to another database";
+            return Err(StoreError::Manifest(Arc::from(what)));
+        }
+        let from = checkpoint.lsn;
+        let anchor = Arc::new(StartingAt {
+            anchor,
+            lsn: from,
+            is_older: at + 1 < manifest.checkpoints.len(),
+        });
+        let mut replayed = 0;
+        let report = &mut replayed;
+        let (log, _) =
+            Log::open(self.env, &log_dir, anchor, self.options.log.clone(), &mut |frame| {
+                // The log's own manifest may be a checkpoint behind.
+                if frame.lsn <= from {
+                    return Ok(());
+                }
+                if let Some(change) = frame.change() {
+                    *report += 1;
+                    state.apply(frame.lsn, change, frame.lsn);
+                }
+                Ok(())
+            })?;
+        self.report.replayed = replayed;
+        if log.durable() < from {
+            // Nothing derived gets ahead of the log, so this is not the log that it came from.
+            let what = "it is ahead of its log, which is incomplete or from an older copy";
+            return Err(StoreError::Manifest(Arc::from(what)));
+        }
+        Ok(log)
+    }
+}
+
+/// The log's manifest, for a replay that starts where an older checkpoint ends.
+struct StartingAt {
+    anchor: FileAnchor,
+    lsn: Lsn,
+    is_older: bool,
+}
+
+impl Anchor for StartingAt {
+    fn load(&self) -> wal::Result<LogState> {
+        let mut state = self.anchor.load()?;
+        if self.is_older {
+            state.replay_lsn = state.replay_lsn.min(self.lsn);
+        }
+        Ok(state)
+    }
+
+    fn store(&self, state: &LogState) -> wal::Result<()> {
+        self.anchor.store(state)
+    }
+}
+
+/// Builds the open database out of what was found.
+fn assemble(
+    env: &Environment,
+    dir: &Path,
+    options: &Options,
+    budget: &Budget,
+    parts: Parts,
+) -> Result<Arc<Inner>> {
+    let Parts { held, file, manifest, state, log } = parts;
+    let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
+    let marks = Marks {
+        checkpoint: log.mark("checkpoint", Hold::Unlimited, oldest),
+        parity: log.mark("data without parity", Hold::Unlimited, manifest.hold.min(oldest)),
+    };
+    let newest = manifest.newest();
+    let writer = continued(env, dir, &manifest);
+    let unfinished = newest.files.iter().filter(|file| !file.finished);
+    let unprotected =
+        unfinished.map(|file| (file.number, vec![(file.verified_len, manifest.hold)]));
+    let job = Job {
+        writer,
+        unprotected: unprotected.collect(),
+        unreadable: Vec::new(),
+        scrub: crate::heal::ScrubCursor::default(),
+        file,
+        manifest: manifest.clone(),
+    };
+    let budget = budget.child(manifest.name.as_str(), budget.stats().limit);
+    let reservation = budget.reserve("documents in memory", 0)?;
+    let highest = state.collections.highest().map_or(0, |number| number.0);
+    let applied = log.visible();
+    let epoch = log.epoch();
+    Ok(Arc::new(Inner {
+        env: env.clone(),
+        dir: dir.to_path_buf(),
+        options: options.clone(),
+        id: manifest.database,
+        name: manifest.name.clone(),
+        created: manifest.created,
+        marks,
+        core: Mutex::new(Core),
+        job: Mutex::new(job),
+        snapshots: Mutex::new(Snapshots::default()),
+        next_collection: AtomicU32::new(manifest.next_collection.max(highest.saturating_add(1))),
+        since_checkpoint: AtomicU64::new(0),
+        applied: AtomicU64::new(applied.0),
+        epoch: AtomicU64::new(epoch),
+        closed: AtomicBool::new(false),
+        budget,
+        reservation: Mutex::new(reservation),
+        reserved: AtomicU64::new(0),
+        counters: Counters::default(),
+        flushed: Default::default(),
+        background: Background::default(),
+        held: Mutex::new(Some(held)),
+        state: RwLock::new(state),
+        log,
+    }))
+}
+
+/// The writer of the newest data file that is not finished. One that cannot be continued is left
+/// as it is: the next flush begins another, and compaction takes this one.
+fn continued(env: &Environment, dir: &Path, manifest: &Manifest) -> Option<DataWriter> {
+    let unfinished = manifest.newest().files.iter().rev().find(|file| !file.finished)?;
+    let identity = FileIdentity { database: manifest.database, number: unfinished.number };
+    // What an older checkpoint would fall back upon is below the verified length: never rewritten.
+    match DataWriter::open_at(&env.disk, dir, identity, unfinished.verified_len) {
+        Ok(writer) => Some(writer),
+        Err(error) => {
+            tracing::warn!(file = %unfinished.number, %error, "a data file is not continued");
+            None
+        }
+    }
+}
+
+fn take_lock(disk: &DiskRef, dir: &Path) -> Result<Box<dyn Lock>> {
+    let path = dir.join(LOCK_NAME);
+    disk.lock(&path).map_err(|e| {
+        if e.kind() == std::io::ErrorKind::WouldBlock {
+            wal::WalError::Locked(path).into()
+        } else {
+            StoreError::io(Op::Open, path, e)
+        }
+    })
+}
+
+/// `<dir><suffix>`.
+pub(crate) fn beside(dir: &Path, suffix: &str) -> PathBuf {
+    let mut name = dir.as_os_str().to_owned();
+    name.push(suffix);
+    PathBuf::from(name)
+}
+
+/// Removes a directory and what is in it, if it is there.
+pub(crate) fn remove_tree(disk: &DiskRef, dir: &Path) -> Result<()> {
+    let failed = |e| StoreError::io(Op::Write, dir, e);
+    if disk.stat(dir).map_err(failed)?.is_none() {
+        return Ok(());
+    }
+    for entry in disk.list(dir).map_err(failed)? {
+        let path = dir.join(&entry.name);
+        match entry.kind {
+            EntryKind::Directory => remove_tree(disk, &path)?,
+            EntryKind::File | EntryKind::Other => disk.remove_file(&path).map_err(failed)?,
+        }
+    }
+    disk.remove_dir(dir).map_err(failed)
+}
+
+impl Inner {
+    pub(crate) fn close(&self) -> Result<()> {
+        if self.closed.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        self.background.stop();
+        let kept = if self.log.is_poisoned() {
+            Ok(())
+        } else {
+            self.checkpoint(Compact::Nothing).map(drop)
+        };
+        let closed = self.log.close();
+        lock(&self.held).take();
+        kept.and(closed.map_err(StoreError::from))
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Err(error) = self.close() {
+            tracing::warn!(database = %self.name, %error, "the database was not closed cleanly");
+        }
+    }
+}

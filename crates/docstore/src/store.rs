@@ -1,0 +1,316 @@
+//! The databases of one data directory.
+//!
+//! Every database has a directory of its own, named by its identity: `db-<uuid>`. Its name is in
+//! its MANIFEST. A directory without a valid MANIFEST is reported and left alone; it stops no other.
+//! Dropping renames the directory to `dropped-<uuid>` first, so that it is gone at once and for
+//! good, and removes it then.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use base::io::{EntryKind, Lock};
+use base::memory::Budget;
+use base::words::{DatabaseId, Name};
+use wal::Environment;
+
+use crate::database::{Database, lock};
+use crate::error::{Op, Result, StoreError, sync_dir};
+use crate::manifest::{ManifestFile, default_name};
+use crate::open::{OpenReport, remove_tree};
+use crate::options::Options;
+
+const PREFIX: &str = "db-";
+const DROPPED: &str = "dropped-";
+const BUILDING: &str = ".new";
+const LOCK_NAME: &str = "LOCK";
+
+/// The databases of a data directory.
+pub struct Store {
+    env: Environment,
+    dir: PathBuf,
+    options: Options,
+    budget: Budget,
+    names: Mutex<BTreeMap<Name, Known>>,
+    refused: Vec<RefusedDirectory>,
+    _held: Box<dyn Lock>,
+}
+
+impl std::fmt::Debug for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Store").field("dir", &self.dir).finish_non_exhaustive()
+    }
+}
+
+#[derive(Debug)]
+struct Known {
+    id: DatabaseId,
+    /// Locked while it is being opened, closed or dropped, which stops no other database.
+    open: Arc<Mutex<Open>>,
+}
+
+#[derive(Debug)]
+enum Open {
+    Closed,
+    Yes(Database),
+    Dropped,
+}
+
+/// A database of the directory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DatabaseEntry {
+    /// Its name.
+    pub name: Name,
+    /// Its identity.
+    pub id: DatabaseId,
+    /// Whether it is open.
+    pub is_open: bool,
+}
+
+/// A directory that looks like a database and is none that can be listed.
+#[derive(Debug, Clone)]
+pub struct RefusedDirectory {
+    /// The directory.
+    pub path: PathBuf,
+    /// What is wrong with it.
+    pub error: StoreError,
+}
+
+impl Store {
+    /// Opens the data directory `dir`, which is made when it does not exist, with a database
+    /// `default` in it. Databases are opened when they are asked for.
+    ///
+    /// # Errors
+    /// `FileOpen` when another process has the directory; the disk's.
+    pub fn open(env: &Environment, dir: &Path, options: Options, budget: Budget) -> Result<Self> {
+        options.validate()?;
+        let disk = &env.disk;
+        let failed = |e| StoreError::io(Op::Open, dir, e);
+        if disk.stat(dir).map_err(failed)?.is_none() {
+            disk.create_dir(dir).map_err(failed)?;
+            if let Some(parent) = dir.parent() {
+                sync_dir(disk, parent)?;
+            }
+        }
+        let held = disk.lock(&dir.join(LOCK_NAME)).map_err(|e| {
+            if e.kind() == std::io::ErrorKind::WouldBlock {
+                wal::WalError::Locked(dir.join(LOCK_NAME)).into()
+            } else {
+                failed(e)
+            }
+        })?;
+        let mut store = Self {
+            env: env.clone(),
+            dir: dir.to_path_buf(),
+            options,
+            budget,
+            names: Mutex::default(),
+            refused: Vec::new(),
+            _held: held,
+        };
+        store.discover()?;
+        if !lock(&store.names).contains_key(&default_name()) {
+            store.create(&default_name())?;
+        }
+        Ok(store)
+    }
+
+    /// Finds the databases, and removes what interrupted creations and drops have left.
+    fn discover(&mut self) -> Result<()> {
+        let disk = &self.env.disk;
+        let entries = disk.list(&self.dir).map_err(|e| StoreError::io(Op::Read, &self.dir, e))?;
+        let mut names: BTreeMap<Name, Known> = BTreeMap::new();
+        for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
+            let path = self.dir.join(&entry.name);
+            let is_left = entry.name.starts_with(DROPPED)
+                || (entry.name.starts_with(PREFIX) && entry.name.ends_with(BUILDING));
+            if is_left {
+                remove_tree(disk, &path)?;
+                continue;
+            }
+            if !entry.name.starts_with(PREFIX) {
+                continue;
+            }
+            let found = ManifestFile::peek(disk, &path)
+                .and_then(|found| {
+                    let missing = || StoreError::Manifest(Arc::from("it is missing"));
+                    found.ok_or_else(missing)
+                })
+                .and_then(|manifest| {
+                    let twice = names.contains_key(&manifest.name);
+                    let what = "another directory holds a database of the same name";
+                    let error = || StoreError::Manifest(Arc::from(what));
+                    if twice { Err(error()) } else { Ok(manifest) }
+                });
+            match found {
+                Ok(manifest) => {
+                    let open = Arc::new(Mutex::new(Open::Closed));
+                    names.insert(manifest.name, Known { id: manifest.database, open });
+                }
+                Err(error) => {
+                    tracing::error!(path = %path.display(), %error, "not a database");
+                    self.refused.push(RefusedDirectory { path, error });
+                }
+            }
+        }
+        self.names = Mutex::new(names);
+        Ok(())
+    }
+
+    fn path_of(&self, id: DatabaseId) -> PathBuf {
+        self.dir.join(format!("{PREFIX}{id}"))
+    }
+
+    /// Directories that look like databases and are none that can be listed: damaged ones, for
+    /// `docdb repair`.
+    #[must_use]
+    pub fn refused(&self) -> &[RefusedDirectory] {
+        &self.refused
+    }
+
+    /// The databases, by name.
+    #[must_use]
+    pub fn list(&self) -> Vec<DatabaseEntry> {
+        let known: Vec<_> = lock(&self.names)
+            .iter()
+            .map(|(name, known)| (name.clone(), known.id, Arc::clone(&known.open)))
+            .collect();
+        let entry = |(name, id, open): (Name, DatabaseId, Arc<Mutex<Open>>)| {
+            // One that is being opened or closed at the moment counts as closed.
+            let is_open = open.try_lock().is_ok_and(|open| matches!(*open, Open::Yes(_)));
+            DatabaseEntry { name, id, is_open }
+        };
+        known.into_iter().map(entry).collect()
+    }
+
+    /// Makes a database and opens it.
+    ///
+    /// # Errors
+    /// `DbExists`; the disk's.
+    pub fn create(&self, name: &Name) -> Result<Database> {
+        let id = DatabaseId::random().map_err(|e| StoreError::io(Op::Open, &self.dir, e))?;
+        let open = Arc::new(Mutex::new(Open::Closed));
+        // Whoever opens it meanwhile waits here until it is made.
+        let mut slot = lock(&open);
+        {
+            let mut names = lock(&self.names);
+            if names.contains_key(name) {
+                return Err(StoreError::DbExists(name.clone()));
+            }
+            names.insert(name.clone(), Known { id, open: Arc::clone(&open) });
+        }
+        let (path, options) = (self.path_of(id), self.options.clone());
+        match Database::create_as(&self.env, &path, name, id, options, &self.budget) {
+            Ok(database) => {
+                *slot = Open::Yes(database.clone());
+                Ok(database)
+            }
+            Err(error) => {
+                *slot = Open::Dropped;
+                lock(&self.names).remove(name);
+                Err(error)
+            }
+        }
+    }
+
+    fn known(&self, name: &Name) -> Result<(DatabaseId, Arc<Mutex<Open>>)> {
+        let names = lock(&self.names);
+        let known = names.get(name).map(|known| (known.id, Arc::clone(&known.open)));
+        known.ok_or_else(|| StoreError::DbNotFound(name.clone()))
+    }
+
+    /// The database of this name, opened if it is not. Keeps no lock on one that is refused.
+    ///
+    /// # Errors
+    /// `DbNotFound`, and as [`Database::open`]: another call tries again.
+    pub fn database(&self, name: &Name) -> Result<Database> {
+        Ok(self.database_with_report(name)?.0)
+    }
+
+    /// The same, with what opening found when it was not open.
+    ///
+    /// # Errors
+    /// As [`Store::database`].
+    pub fn database_with_report(&self, name: &Name) -> Result<(Database, Option<OpenReport>)> {
+        let (id, open) = self.known(name)?;
+        let mut open = lock(&open);
+        match &*open {
+            Open::Yes(database) => Ok((database.clone(), None)),
+            Open::Dropped => Err(StoreError::DbNotFound(name.clone())),
+            Open::Closed => {
+                let (path, options) = (self.path_of(id), self.options.clone());
+                let (database, report) = Database::open(&self.env, &path, options, &self.budget)?;
+                *open = Open::Yes(database.clone());
+                Ok((database, Some(report)))
+            }
+        }
+    }
+
+    /// Closes a database; it can be opened again.
+    ///
+    /// # Errors
+    /// `DbNotFound`, and as [`Database::close`].
+    pub fn close_database(&self, name: &Name) -> Result<()> {
+        let (_, open) = self.known(name)?;
+        let mut open = lock(&open);
+        match std::mem::replace(&mut *open, Open::Closed) {
+            Open::Yes(database) => database.close(),
+            Open::Closed => Ok(()),
+            Open::Dropped => {
+                *open = Open::Dropped;
+                Err(StoreError::DbNotFound(name.clone()))
+            }
+        }
+    }
+
+    /// Removes a database and everything in it, for good. A database made later under the same name
+    /// is another one.
+    ///
+    /// # Errors
+    /// `DbNotFound`; `Unsupported` for `default`; the disk's: before the directory was renamed
+    /// nothing has happened, after that it is gone.
+    pub fn drop_database(&self, name: &Name) -> Result<()> {
+        if *name == default_name() {
+            return Err(StoreError::DefaultDatabase);
+        }
+        let (id, open) = self.known(name)?;
+        let mut open = lock(&open);
+        match std::mem::replace(&mut *open, Open::Closed) {
+            Open::Yes(database) => {
+                // What it could not write is about to be removed.
+                if let Err(error) = database.close() {
+                    tracing::warn!(%name, %error, "a database that is dropped did not close");
+                }
+            }
+            Open::Closed => {}
+            Open::Dropped => {
+                *open = Open::Dropped;
+                return Err(StoreError::DbNotFound(name.clone()));
+            }
+        }
+        let (path, gone) = (self.path_of(id), self.dir.join(format!("{DROPPED}{id}")));
+        let disk = &self.env.disk;
+        disk.rename(&path, &gone).map_err(|e| StoreError::io(Op::Write, &path, e))?;
+        *open = Open::Dropped;
+        lock(&self.names).remove(name);
+        sync_dir(disk, &self.dir)?;
+        remove_tree(disk, &gone)
+    }
+
+    /// Closes all databases.
+    ///
+    /// # Errors
+    /// The first that closing met; all are closed.
+    pub fn close(&self) -> Result<()> {
+        let names: Vec<Name> = lock(&self.names).keys().cloned().collect();
+        let mut result = Ok(());
+        for name in names {
+            let closed = match self.close_database(&name) {
+                Err(StoreError::DbNotFound(_)) => Ok(()),
+                closed => closed,
+            };
+            result = result.and(closed);
+        }
+        result
+    }
+}

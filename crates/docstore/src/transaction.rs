@@ -1,0 +1,248 @@
+//! Interactive transactions: reads at one snapshot, writes that the transaction sees and nobody
+//! else, and at the end one check that nothing it read has changed. Serializable: a transaction
+//! that commits is as if it had run at once, at its commit.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+use std::sync::atomic::Ordering;
+
+use base::clock::{Instant, WallMs};
+use base::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
+use base::words::{Change, CollectionId, DocId, Lsn};
+
+use crate::database::{Database, lock};
+use crate::error::{Result, StoreError};
+use crate::heal::Heal;
+use crate::memtable::cost_of;
+use crate::read::ScanRequest;
+use crate::request::{Effect, Stored, Write, Written};
+use crate::snapshots::SnapshotId;
+use crate::write::{Current, Evaluated, IdRange, Plan};
+
+/// An open transaction. Dropped without [`Transaction::commit`] it has done nothing.
+#[derive(Debug)]
+pub struct Transaction {
+    database: Database,
+    snapshot: SnapshotId,
+    position: Lsn,
+    now: WallMs,
+    began: Instant,
+    /// What it wrote: the newest of each document.
+    written: BTreeMap<(CollectionId, DocId), Current>,
+    changes: Vec<Change>,
+    effects: Vec<Effect>,
+    bytes: u64,
+    /// What it read: revisions, zero for no document.
+    reads: BTreeMap<(CollectionId, DocId), Lsn>,
+    collections: BTreeMap<CollectionId, Lsn>,
+    ranges: Vec<IdRange>,
+}
+
+impl Database {
+    /// Begins a transaction at the newest position.
+    ///
+    /// # Errors
+    /// `DbNotOpen`.
+    pub fn begin(&self) -> Result<Transaction> {
+        let snapshot = self.snapshot()?;
+        let position = self.inner.touch(snapshot)?;
+        Ok(Transaction {
+            database: self.clone(),
+            snapshot,
+            position,
+            now: self.inner.log.wall(),
+            began: self.inner.env.clock.now(),
+            written: BTreeMap::new(),
+            changes: Vec::new(),
+            effects: Vec::new(),
+            bytes: 0,
+            reads: BTreeMap::new(),
+            collections: BTreeMap::new(),
+            ranges: Vec::new(),
+        })
+    }
+}
+
+impl Transaction {
+    fn check(&self) -> Result<()> {
+        let inner = &self.database.inner;
+        inner.check_open()?;
+        if inner.env.clock.now().since(self.began) > inner.options.txn_timeout {
+            return Err(StoreError::TxnTimeout);
+        }
+        inner.touch(self.snapshot).map(drop)
+    }
+
+    /// A document as the transaction sees it.
+    ///
+    /// # Errors
+    /// As [`Database::get`]; `Timeout` when it has been open for too long.
+    pub fn get(&mut self, collection: CollectionId, id: &DocId) -> Result<Option<Stored>> {
+        self.check()?;
+        Ok(self.current(collection, id)?.stored)
+    }
+
+    fn current(&mut self, collection: CollectionId, id: &DocId) -> Result<Current> {
+        if let Some(current) = self.written.get(&(collection, id.clone())) {
+            return Ok(current.clone());
+        }
+        self.touch_collection(collection)?;
+        let inner = &self.database.inner;
+        // The version that the snapshot has, an expired one too: its revision is what a later
+        // write would change.
+        let base = {
+            let state = inner.read();
+            let seen = state.at(collection, id, self.position);
+            seen.map_or(Lsn::ZERO, |seen| seen.revision())
+        };
+        let stored = inner.get_with(collection, id, Some(self.position), Heal::AsConfigured)?;
+        let stored = stored.filter(|found| found.expires_at.is_none_or(|at| at > self.now));
+        self.reads.entry((collection, id.clone())).or_insert(base);
+        Ok(Current { base, stored })
+    }
+
+    fn touch_collection(&mut self, collection: CollectionId) -> Result<()> {
+        if self.collections.contains_key(&collection) {
+            return Ok(());
+        }
+        let state = self.database.inner.read();
+        let revision = state.collections.find(collection, self.position)?.revision();
+        drop(state);
+        self.collections.insert(collection, revision);
+        Ok(())
+    }
+
+    /// Does an operation within the transaction. Its answer's revision is zero until the commit
+    /// says which it got.
+    ///
+    /// # Errors
+    /// As [`Database::write`] for what the operation says of itself: then it has done nothing, and
+    /// the transaction goes on. `PayloadTooLarge` when the transaction grows over its limits.
+    pub fn write(&mut self, write: &Write) -> Result<Written> {
+        self.check()?;
+        if self.changes.len() as u64 >= u64::from(TXN_OPS_MAX) {
+            let (value, limit) = (self.changes.len() as u64 + 1, u64::from(TXN_OPS_MAX));
+            return Err(StoreError::TooLarge { what: "the number of operations", value, limit });
+        }
+        let current = self.current(write.collection, &write.id)?;
+        let inner = &self.database.inner;
+        let (change, stored, effect) = inner.resolve(write, &current, self.now)?;
+        let bytes = cost_of(stored.as_ref().map(|stored| &stored.document)) as u64;
+        let payload = self.bytes + bytes;
+        if payload > TXN_BYTES_MAX {
+            let limit = TXN_BYTES_MAX;
+            return Err(StoreError::TooLarge { what: "the transaction", value: payload, limit });
+        }
+        self.bytes = payload;
+        let key = (write.collection, write.id.clone());
+        self.written.insert(key, Current { base: current.base, stored });
+        self.changes.push(change);
+        self.effects.push(effect);
+        Ok(Written { revision: Lsn::ZERO, effect })
+    }
+
+    /// A range of a collection as the transaction sees it, at most `limit` documents.
+    ///
+    /// # Errors
+    /// As [`Database::scan`].
+    pub fn scan(
+        &mut self,
+        collection: CollectionId,
+        from: Bound<DocId>,
+        to: Bound<DocId>,
+        limit: usize,
+    ) -> Result<Vec<(DocId, Stored)>> {
+        self.check()?;
+        self.touch_collection(collection)?;
+        let request =
+            ScanRequest::all(collection, limit).range(from.clone(), to.clone()).at(self.snapshot);
+        let mut found = BTreeMap::new();
+        let mut next = Some(request);
+        // Own writes may hide some of a page, so pages are read until enough is left.
+        let mut read_upto = to.clone();
+        while let Some(request) = next.take() {
+            let page = self.database.scan(&request)?;
+            for (id, stored) in page.documents {
+                if !self.written.contains_key(&(collection, id.clone())) {
+                    found.insert(id, stored);
+                }
+            }
+            match (found.len() >= limit, found.last_key_value()) {
+                (true, Some((last, _))) => read_upto = Bound::Included(last.clone()),
+                (_, _) => next = page.next,
+            }
+        }
+        self.ranges.push((collection, from.clone(), read_upto));
+        for ((owner, id), current) in &self.written {
+            let inside = (from.as_ref(), to.as_ref());
+            if *owner == collection
+                && std::ops::RangeBounds::<DocId>::contains(&inside, id)
+                && let Some(stored) = &current.stored
+            {
+                found.insert(id.clone(), stored.clone());
+            }
+        }
+        Ok(found.into_iter().take(limit).collect())
+    }
+
+    /// Commits: everything or nothing. Answers the LSN of each operation, in order; a transaction
+    /// that wrote nothing answers none, and has read one consistent state.
+    ///
+    /// # Errors
+    /// `TxnConflict` when something that it read has changed: nothing was written, run it again.
+    /// Otherwise as [`Database::write`].
+    pub fn commit(mut self) -> Result<Vec<Written>> {
+        self.check()?;
+        if self.changes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let database = self.database.clone();
+        database.inner.admit(self.bytes)?;
+        let changes = std::mem::take(&mut self.changes);
+        let effects = std::mem::take(&mut self.effects);
+        let done = database.inner.decide(|inner| {
+            let epoch = inner.epoch.load(Ordering::Acquire);
+            let conflict = |what: String| {
+                let error = StoreError::TxnConflict(what.into());
+                let looked = Lsn(inner.applied.load(Ordering::Acquire));
+                Ok(Evaluated::Refuse(crate::write::Refusal {
+                    refused: error.into(),
+                    looked,
+                    epoch,
+                }))
+            };
+            let plan = self.plan(changes.clone(), effects.clone(), epoch);
+            match inner.broken(&plan) {
+                Some(what) => conflict(what),
+                None => Ok(Evaluated::Go(plan)),
+            }
+        });
+        let (first, effects) = done.map_err(|refused| refused.error)?;
+        let answer = |(effect, lsn)| Written { revision: Lsn(lsn), effect };
+        Ok(effects.into_iter().zip(first.0..).map(answer).collect())
+    }
+
+    fn plan(&self, changes: Vec<Change>, effects: Vec<Effect>, epoch: u64) -> Plan {
+        let reads = self.reads.iter();
+        let ranges = self.ranges.iter();
+        Plan {
+            changes,
+            effects,
+            reads: reads.map(|((owner, id), lsn)| (*owner, id.clone(), *lsn)).collect(),
+            collections: self.collections.iter().map(|(owner, lsn)| (*owner, *lsn)).collect(),
+            ranges: ranges.map(|range| (range.clone(), self.position)).collect(),
+            epoch,
+            ..Plan::default()
+        }
+    }
+
+    /// Ends the transaction without a trace. Dropping it does the same.
+    pub fn rollback(self) {}
+}
+
+impl Drop for Transaction {
+    fn drop(&mut self) {
+        lock(&self.database.inner.snapshots).remove(self.snapshot);
+        self.database.inner.prune();
+    }
+}
