@@ -521,8 +521,8 @@ impl Making<'_> {
         for (collection, id, old) in self.history.drain(..) {
             state.history.add(collection, id, old);
         }
-        state.index = Arc::new(index);
-        state.frozen = None;
+        // Freeing what they held takes longer than readers should wait.
+        let before = (std::mem::replace(&mut state.index, Arc::new(index)), state.frozen.take());
         let dropped = state.collections.dropped_by(self.lsn);
         for collection in &dropped {
             state.active.drop_collection(*collection);
@@ -532,6 +532,8 @@ impl Making<'_> {
         state.collections.forget_older_properties(oldest.min(self.lsn));
         let kept: Vec<_> = self.job.manifest.quarantine.iter().map(|lost| &lost.id).collect();
         state.quarantine.retain(|(_, id), _| kept.contains(&id));
+        drop(state);
+        drop(before);
     }
 
     /// Lets go of what the checkpoint has made superfluous. Failing here costs space, not data,
