@@ -95,7 +95,7 @@ pub(crate) struct Making<'a> {
     /// New or grown files, for readers.
     pub(crate) opened: BTreeMap<FileNumber, u64>,
     /// Old versions that snapshots need.
-    history: Vec<(CollectionId, DocId, Old)>,
+    pub(crate) history: Vec<(CollectionId, DocId, Old)>,
     /// Where compaction has moved old versions.
     pub(crate) moved: Vec<(CollectionId, DocId, Location, Location)>,
     /// Positions of snapshots, ascending.

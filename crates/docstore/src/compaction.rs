@@ -6,7 +6,7 @@
 //! older record of their document may exist. A file of which a part cannot be read is healed
 //! first, and left alone when that fails: nothing unreadable is left behind.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use base::words::{CollectionId, DocId, Lsn};
@@ -16,6 +16,7 @@ use crate::data::{
     DataFile, DataWriter, FileIdentity, Found as Next, Kind, Payloads, RecordRef, StoredRecord,
 };
 use crate::error::{Result, StoreError};
+use crate::history::Kept;
 use crate::index::{Entry, Found};
 use crate::location::{FileNumber, Location};
 use crate::manifest::FileRecord;
@@ -72,6 +73,7 @@ pub(crate) fn compact(making: &mut Making<'_>, victim: FileNumber) -> Result<()>
     };
     let copied = Copy::new(making, victim).run(&file)?;
     making.report.copied += copied;
+    follow(making);
     leave(making, victim)
 }
 
@@ -95,6 +97,19 @@ fn is_sound(making: &Making<'_>, file: &DataFile) -> Result<bool> {
     }
     file.heal_range(range.start..file.verified_len())?;
     Ok(first_damage(file)?.is_none())
+}
+
+/// Old versions that this very checkpoint has found and compaction has moved.
+fn follow(making: &mut Making<'_>) {
+    let moved: BTreeMap<Location, Location> =
+        making.moved.iter().map(|(_, _, from, to)| (*from, *to)).collect();
+    for (_, _, old) in &mut making.history {
+        if let Kept::File(location) = &mut old.kept
+            && let Some(to) = moved.get(location)
+        {
+            *location = *to;
+        }
+    }
 }
 
 /// Removes a file from the checkpoint after making sure that nothing refers to it.
@@ -131,7 +146,14 @@ struct Copy<'m, 'a> {
 
 impl<'m, 'a> Copy<'m, 'a> {
     fn new(making: &'m mut Making<'a>, victim: FileNumber) -> Self {
-        let history = making.inner.read().history.in_file(victim);
+        let mut history = making.inner.read().history.in_file(victim);
+        let found = making.history.iter().filter_map(|(collection, id, old)| match old.kept {
+            Kept::File(location) if location.file == victim => {
+                Some((*collection, id.clone(), old.lsn, location))
+            }
+            Kept::File(_) | Kept::Memory(_) => None,
+        });
+        history.extend(found);
         let others = making.files.values().filter(|file| file.number != victim);
         let hides_above = others.map(|file| file.lowest).min();
         let history: BTreeSet<_> = history.into_iter().collect();

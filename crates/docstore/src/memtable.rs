@@ -71,8 +71,13 @@ impl Chain {
         self.older.iter().chain(std::iter::once(&self.newest))
     }
 
-    fn is_timed(&self) -> bool {
-        self.newest.expires_at.is_some() || matches!(self.beneath, Beneath::Live(Some(_)))
+    /// When the newest version, or what is beneath, expires, whichever comes first.
+    fn first_expiry(&self) -> Option<WallMs> {
+        let beneath = match self.beneath {
+            Beneath::Live(expires_at) => expires_at,
+            Beneath::Nothing => None,
+        };
+        self.newest.expires_at.into_iter().chain(beneath).min()
     }
 
     /// Documents that it adds to what is beneath, at `now`.
@@ -108,8 +113,8 @@ pub(crate) struct Part {
     chains: BTreeMap<DocId, Chain>,
     /// Documents added to what is beneath by chains in which nothing expires.
     delta: i64,
-    /// Chains in which something does.
-    timed: BTreeSet<DocId>,
+    /// Chains in which something does, by when it does first.
+    timed: BTreeSet<(WallMs, DocId)>,
 }
 
 impl Part {
@@ -136,13 +141,14 @@ impl Part {
 
     /// Documents that it adds to what is beneath, at `now`.
     pub(crate) fn delta(&self, now: WallMs) -> i64 {
-        let timed = self.timed.iter().filter_map(|id| self.chains.get(id));
+        let timed = self.timed.iter().filter_map(|(_, id)| self.chains.get(id));
         self.delta + timed.map(|chain| chain.delta(now)).sum::<i64>()
     }
 
     /// Up to `most` documents whose newest version has expired at `now`.
     pub(crate) fn expired(&self, now: WallMs, most: usize) -> Vec<(DocId, Lsn)> {
-        let chains = self.timed.iter().filter_map(|id| Some((id, self.chains.get(id)?)));
+        let due = self.timed.iter().take_while(|(at, _)| *at <= now);
+        let chains = due.filter_map(|(_, id)| Some((id, self.chains.get(id)?)));
         chains
             .filter(|(_, chain)| chain.newest.document.is_some() && !chain.newest.is_live(now))
             .map(|(id, chain)| (id.clone(), chain.newest.lsn))
@@ -152,12 +158,10 @@ impl Part {
 
     fn count(&mut self, id: &DocId, sign: i64) {
         let Some(chain) = self.chains.get(id) else { return };
-        if !chain.is_timed() {
-            self.delta += sign * chain.delta(WallMs(0));
-        } else if sign > 0 {
-            self.timed.insert(id.clone());
-        } else {
-            self.timed.remove(id);
+        match chain.first_expiry() {
+            None => self.delta += sign * chain.delta(WallMs(0)),
+            Some(at) if sign > 0 => _ = self.timed.insert((at, id.clone())),
+            Some(at) => _ = self.timed.remove(&(at, id.clone())),
         }
     }
 }

@@ -108,11 +108,17 @@ impl Database {
     ) -> Result<(Self, OpenReport)> {
         options.validate()?;
         let held = take_lock(&env.disk, dir)?;
-        let (file, manifest) = ManifestFile::open(&env.disk, dir)?;
+        let (mut file, mut manifest) = ManifestFile::open(&env.disk, dir)?;
         remove_leftovers(&env.disk, dir, &manifest)?;
         let mut opening = Opening { env, dir, options: &options, report: OpenReport::default() };
         let (at, mut state) = opening.load(&manifest)?;
         let log = opening.replay(&manifest, at, &mut state)?;
+        if at + 1 < manifest.checkpoints.len() {
+            // Data files are written on behind what this checkpoint has: the newer ones, whose
+            // records were there, must not be tried again.
+            manifest.checkpoints.truncate(at + 1);
+            file.store(&manifest)?;
+        }
         let report = opening.report;
         let inner =
             assemble(env, dir, &options, budget, Parts { held, file, manifest, state, log })?;
@@ -164,6 +170,8 @@ impl Opening<'_> {
                     self.report.checkpoint = checkpoint.lsn;
                     return Ok((at, state));
                 }
+                // What cannot be read today may be readable tomorrow.
+                Err(error) if !is_damage(&error) => return Err(error),
                 Err(error) => {
                     let lsn = checkpoint.lsn;
                     tracing::error!(%lsn, %error, "a checkpoint is passed over");
@@ -227,11 +235,7 @@ impl Opening<'_> {
             return Err(StoreError::Manifest(Arc::from(what)));
         }
         let from = checkpoint.lsn;
-        let anchor = Arc::new(StartingAt {
-            anchor,
-            lsn: from,
-            is_older: at + 1 < manifest.checkpoints.len(),
-        });
+        let anchor = Arc::new(StartingAt { anchor, lsn: from });
         let mut replayed = 0;
         let report = &mut replayed;
         let (log, _) =
@@ -256,19 +260,27 @@ impl Opening<'_> {
     }
 }
 
-/// The log's manifest, for a replay that starts where an older checkpoint ends.
+/// Whether the bytes are wrong, and not the disk that would not give them.
+#[expect(clippy::wildcard_enum_match_arm, reason = "only these two come from reading files")]
+fn is_damage(error: &StoreError) -> bool {
+    match error {
+        StoreError::Index(error) => matches!(**error, index::IndexError::Corrupt(_)),
+        StoreError::Data(error) => matches!(**error, crate::data::DataError::Corrupt { .. }),
+        _ => false,
+    }
+}
+
+/// The log's manifest, for a replay that may start where an older checkpoint ends: the log's own
+/// replay start is never behind the newest checkpoint, but that one may be damaged.
 struct StartingAt {
     anchor: FileAnchor,
     lsn: Lsn,
-    is_older: bool,
 }
 
 impl Anchor for StartingAt {
     fn load(&self) -> wal::Result<LogState> {
         let mut state = self.anchor.load()?;
-        if self.is_older {
-            state.replay_lsn = state.replay_lsn.min(self.lsn);
-        }
+        state.replay_lsn = state.replay_lsn.min(self.lsn);
         Ok(state)
     }
 

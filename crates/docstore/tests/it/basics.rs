@@ -323,3 +323,64 @@ fn settings_out_of_range_are_refused() {
         assert_eq!(made.unwrap_err().code(), Code::Unsupported);
     }
 }
+
+#[test]
+fn a_snapshot_sees_an_old_version_that_one_checkpoint_replaces_and_moves() {
+    let (disk, clock) = (FaultDisk::new(), clock());
+    let db = fresh(&disk, &clock);
+    for n in 0..20 {
+        db.write(Write::upsert(DEFAULT_COLLECTION, id(n), document(n))).unwrap();
+    }
+    db.checkpoint().unwrap();
+    let snapshot = db.snapshot().unwrap();
+    for n in 0..19 {
+        db.write(Write::upsert(DEFAULT_COLLECTION, id(n), document(n + 100))).unwrap();
+    }
+    // The garbage is known only now, so that this checkpoint compacts nothing yet.
+    db.checkpoint().unwrap();
+    db.write(Write::upsert(DEFAULT_COLLECTION, id(19), document(119))).unwrap();
+    let compacted = db.compact().unwrap().compacted;
+    assert!(compacted.is_some(), "the versions of the snapshot are in it");
+    for n in 0..20 {
+        let old = db.get_at(snapshot, DEFAULT_COLLECTION, &id(n)).unwrap().unwrap();
+        assert_eq!(old.document, document(n), "{n}");
+    }
+    db.release(snapshot);
+}
+
+#[test]
+fn a_damaged_index_is_passed_over_for_the_checkpoint_before_it_once_and_for_all() {
+    let (disk, clock) = (FaultDisk::new(), clock());
+    let db = fresh(&disk, &clock);
+    let put = |db: &Database, n| db.write(Write::upsert(DEFAULT_COLLECTION, id(n), document(n)));
+    for n in 0..3 {
+        put(&db, n).unwrap();
+        db.checkpoint().unwrap();
+    }
+    put(&db, 3).unwrap();
+    let disk = disk.crash(&sim::disk::Crash::Kill);
+    let mut names: Vec<String> =
+        disk.shared().list(Path::new(DIR)).unwrap().into_iter().map(|entry| entry.name).collect();
+    names.retain(|name| name.ends_with(".idx"));
+    let newest = Path::new(DIR).join(names.last().unwrap());
+    disk.rot(&sim::disk::Rot::Flip { path: newest, offset: 70, mask: 1 }).unwrap();
+    let budget = Budget::new("test", 1 << 30);
+    let open = |disk: &FaultDisk| {
+        Database::open(&env(&disk.shared(), &clock), Path::new(DIR), small(), &budget).unwrap()
+    };
+    let (db, report) = open(&disk);
+    assert_eq!(report.passed_over.len(), 1, "{report:?}");
+    put(&db, 4).unwrap();
+    // Killed before it made a checkpoint of its own.
+    let killed = disk.crash(&sim::disk::Crash::Kill);
+    let (again, report) = open(&killed);
+    assert!(report.passed_over.is_empty(), "{report:?}");
+    for db in [&db, &again] {
+        for n in 0..5 {
+            let found = db.get(DEFAULT_COLLECTION, &id(n)).unwrap();
+            assert_eq!(found.map(|stored| stored.document), Some(document(n)), "{n}");
+        }
+    }
+    again.checkpoint().unwrap();
+    assert_eq!(again.count(DEFAULT_COLLECTION).unwrap(), 5);
+}
