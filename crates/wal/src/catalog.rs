@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use base::words::Lsn;
 
-use crate::sync::atomic::{AtomicU64, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::sync::{Arc, Mutex, lock};
 
 /// Bytes between two entries of a segment's sparse index.
@@ -92,46 +92,61 @@ impl Segment {
 
 /// The segments from the oldest to the newest.
 #[derive(Debug, Default)]
-pub(crate) struct Catalog(Mutex<Vec<Arc<Segment>>>);
+pub(crate) struct Catalog {
+    segments: Mutex<Vec<Arc<Segment>>>,
+    /// The log gives up its lock: what is listed may be somebody else's by now.
+    let_go: AtomicBool,
+}
 
 impl Catalog {
+    /// Notes that the log is about to give up its lock. Another handle may then reuse or remove any
+    /// file of it.
+    pub(crate) fn let_go(&self) {
+        self.let_go.store(true, Ordering::Release);
+    }
+
+    /// Whether the files may be another handle's.
+    pub(crate) fn is_let_go(&self) -> bool {
+        self.let_go.load(Ordering::Acquire)
+    }
+
     pub(crate) fn push(&self, segment: Arc<Segment>) {
-        lock(&self.0).push(segment);
+        lock(&self.segments).push(segment);
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Segment>> {
-        lock(&self.0).clone()
+        lock(&self.segments).clone()
     }
 
     pub(crate) fn newest(&self) -> Option<Arc<Segment>> {
-        lock(&self.0).last().cloned()
+        lock(&self.segments).last().cloned()
     }
 
     pub(crate) fn oldest(&self) -> Option<Arc<Segment>> {
-        lock(&self.0).first().cloned()
+        lock(&self.segments).first().cloned()
     }
 
     /// The segment that holds `lsn` or would hold it next.
     pub(crate) fn holding(&self, lsn: Lsn) -> Option<Arc<Segment>> {
-        let segments = lock(&self.0);
+        let segments = lock(&self.segments);
         let past = segments.partition_point(|segment| segment.first_lsn <= lsn);
         past.checked_sub(1).and_then(|i| segments.get(i)).cloned()
     }
 
     /// The segment after the one with this sequence.
     pub(crate) fn after(&self, sequence: u64) -> Option<Arc<Segment>> {
-        lock(&self.0).iter().find(|segment| segment.sequence > sequence).cloned()
+        lock(&self.segments).iter().find(|segment| segment.sequence > sequence).cloned()
     }
 
     /// Removes and returns the oldest `n`.
     pub(crate) fn cut(&self, n: usize) -> Vec<Arc<Segment>> {
-        let mut segments = lock(&self.0);
+        let mut segments = lock(&self.segments);
         let n = n.min(segments.len());
         segments.drain(..n).collect()
     }
 
     /// Bytes of all segment files.
     pub(crate) fn bytes(&self) -> u64 {
-        lock(&self.0).iter().map(|segment| segment.size()).sum()
+        lock(&self.segments).iter().map(|segment| segment.size()).sum()
     }
 }

@@ -402,11 +402,13 @@ impl Log {
     }
 
     /// Writes what waits, syncs, and notes in the log that it was closed, so that the next open
-    /// has nothing to recover.
+    /// has nothing to recover. From its beginning on, readers that are still there answer
+    /// [`WalError::Closed`].
     ///
     /// # Errors
     /// `ReadOnly` when the log was poisoned, the disk's; it is closed all the same.
     pub fn close(&self) -> Result<()> {
+        self.shared.cx.catalog.let_go();
         self.shared.close()
     }
 }
@@ -424,7 +426,7 @@ fn is_log(disk: &DiskRef, dir: &Path) -> Result<bool> {
 
 impl Drop for Log {
     fn drop(&mut self) {
-        if let Err(error) = self.shared.close()
+        if let Err(error) = self.close()
             && !matches!(error, WalError::Closed)
         {
             tracing::warn!(%error, "the log was not closed cleanly");

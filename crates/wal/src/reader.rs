@@ -1,7 +1,9 @@
 //! Reading a log that may be written at the same time: in order from any LSN, following its end.
 //!
-//! A reader holds the segment that it reads, so the file is not reused beneath it. It sees whole
-//! transactions only, because visibility moves by whole transactions.
+//! A reader holds the segment that it reads, so the file is not reused beneath it while the log is
+//! open. It sees whole transactions only, because visibility moves by whole transactions. A reader
+//! that is kept past the closing of its log reads nothing more: the next handle may reuse or remove
+//! the files, and that must not pass for damage.
 
 use base::io::Open;
 use base::words::{Change, CollectionId, DocId, Lsn};
@@ -108,14 +110,31 @@ impl Reader {
     ///
     /// # Errors
     /// `LsnTrimmed` when the position is no longer in the log, `WalCorrupt` when its bytes are
-    /// damaged, the disk's.
+    /// damaged, `DbNotOpen` ([`WalError::Closed`]) once the log's closing has begun, the disk's.
     #[expect(clippy::should_implement_trait, reason = "a frame borrows from the reader")]
     pub fn next(&mut self) -> Result<Option<Frame<'_>>> {
-        let limit = self.limit();
-        if self.next > limit {
+        if self.shared.cx.catalog.is_let_go() {
+            return Err(WalError::Closed);
+        }
+        let header = match self.find() {
+            Ok(Some(header)) => header,
+            Ok(None) => return Ok(None),
+            // It may have been closed since, and what was met is what another handle did.
+            Err(_) if self.shared.cx.catalog.is_let_go() => return Err(WalError::Closed),
+            Err(error) => return Err(error),
+        };
+        let Some(place) = &self.place else { return Ok(None) };
+        let frame = Frame::new(&header, place.scanner.payload());
+        self.next = frame.next_lsn();
+        Ok(Some(frame))
+    }
+
+    /// Reads on to the frame that comes next; its payload is the scanner's.
+    fn find(&mut self) -> Result<Option<Header>> {
+        if self.next > self.limit() {
             return Ok(None);
         }
-        let header = loop {
+        loop {
             if self.place.is_none() {
                 self.open()?;
             }
@@ -125,12 +144,12 @@ impl Reader {
             let fail = |e| WalError::io(Op::Read, &segment.path, e);
             match place.scanner.step().map_err(fail)? {
                 Step::Frame { header, .. } if header.kind.is_hint() => {}
-                Step::Frame { header, .. } if header.lsn == self.next => break header,
+                Step::Frame { header, .. } if header.lsn == self.next => return Ok(Some(header)),
                 Step::Frame { header, .. } if header.lsn < self.next => {
                     // Who begins inside a gap is told of all of it.
                     let frame = Frame::new(&header, place.scanner.payload());
                     if frame.next_lsn() > self.next {
-                        break header;
+                        return Ok(Some(header));
                     }
                 }
                 Step::Frame { .. } => return Err(self.damage("the LSN is out of sequence")),
@@ -143,11 +162,7 @@ impl Reader {
                 }
                 Step::End => return Err(self.damage("the segment ends early")),
             }
-        };
-        let Some(place) = &self.place else { return Ok(None) };
-        let frame = Frame::new(&header, place.scanner.payload());
-        self.next = frame.next_lsn();
-        Ok(Some(frame))
+        }
     }
 
     fn open(&mut self) -> Result<()> {

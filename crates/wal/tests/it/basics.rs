@@ -307,3 +307,35 @@ fn a_transaction_larger_than_a_segment_may_share_a_group_with_others() {
         assert_eq!(content(world.log()).unwrap(), (changes, last), "{mode:?}");
     }
 }
+
+#[test]
+fn readers_kept_past_the_closing_of_their_log_say_so_whatever_becomes_of_its_files() {
+    for dropped in [false, true] {
+        let mut world = World::new(&FaultDisk::new(), small(FsyncMode::Group));
+        for _ in 0..4 {
+            world.step(Step::Rotate).unwrap();
+        }
+        let log = world.log.take().unwrap();
+        let mut unread = log.read(Lsn(1), Upto::Durable);
+        let mut begun = log.read(Lsn(2), Upto::Visible);
+        assert_eq!(begun.next().unwrap().unwrap().lsn, Lsn(2));
+        let mut done = log.read(Lsn(5), Upto::Visible);
+        assert_eq!(done.next().unwrap(), None);
+        if dropped {
+            drop(log);
+        } else {
+            log.close().unwrap();
+        }
+        let (log, _) = open(&world.disk, &world.clock, world.options.clone()).unwrap();
+        world.log = Some(log);
+        for round in 0..2 {
+            for reader in [&mut unread, &mut begun, &mut done] {
+                let said = reader.next().unwrap_err();
+                assert_eq!(said.code(), Code::DbNotOpen, "{reader:?} in round {round}: {said}");
+            }
+            // The next handle reuses a segment's file and removes others.
+            world.step(Step::Recycle).unwrap();
+        }
+        assert!(world.log().status().first > Lsn(4), "what they would read is gone");
+    }
+}
