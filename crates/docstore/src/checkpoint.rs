@@ -44,6 +44,8 @@ pub(crate) struct Job {
     pub(crate) unprotected: BTreeMap<FileNumber, Vec<(u64, Lsn)>>,
     /// Files that compaction has given up on until they are healed.
     pub(crate) unreadable: Vec<FileNumber>,
+    /// Garbage that compaction could not leave behind.
+    pub(crate) kept: BTreeMap<FileNumber, compaction::KeptGarbage>,
     /// Where the next step of a scrub begins.
     pub(crate) scrub: crate::heal::ScrubCursor,
 }
@@ -99,7 +101,7 @@ pub(crate) struct Making<'a> {
     /// Where compaction has moved old versions.
     pub(crate) moved: Vec<(CollectionId, DocId, Location, Location)>,
     /// Positions of snapshots, ascending.
-    snapshots: Vec<Lsn>,
+    pub(crate) snapshots: Vec<Lsn>,
     /// Everything up to here goes in.
     lsn: Lsn,
     pub(crate) report: CheckpointReport,

@@ -13,7 +13,7 @@ use base::words::{CollectionId, DocId, Lsn};
 
 use crate::checkpoint::{Compact, Making};
 use crate::data::{
-    DataFile, DataWriter, FileIdentity, Found as Next, Kind, Payloads, RecordRef, StoredRecord,
+    DataFile, DataWriter, FileIdentity, Found as Next, Kind, Payloads, StoredRecord,
 };
 use crate::error::{Result, StoreError};
 use crate::history::Kept;
@@ -28,9 +28,13 @@ pub(crate) fn choose(making: &Making<'_>, compact: Compact) -> Option<FileNumber
     let readable = |file: &&FileRecord| !making.job.unreadable.contains(&file.number);
     let oldest = making.files.values().map(|file| file.lowest).min();
     let share = |file: &FileRecord| {
+        // What the last compaction had to keep is kept again as long as the reason lasts.
+        let kept = making.job.kept.get(&file.number);
+        let kept = kept.filter(|kept| kept.because == Because::of(making, file.number));
+        let (tombstones, old) = kept.map_or((0, 0), |kept| (kept.tombstones, kept.old));
         // Below the oldest record there is nothing that a tombstone could hide.
         let idle = if Some(file.lowest) == oldest { file.tombstones } else { 0 };
-        ratio(file.dead + idle, file.records)
+        ratio(file.dead.saturating_sub(old) + idle.saturating_sub(tombstones), file.records)
     };
     // One that was given up in the middle holds the log back.
     let given_up = |file: &FileRecord| !file.finished && Some(file.number) != current;
@@ -46,6 +50,31 @@ pub(crate) fn choose(making: &Making<'_>, compact: Compact) -> Option<FileNumber
     };
     let candidates = making.files.values().filter(readable).filter(|file| worth(file));
     candidates.max_by(|a, b| share(a).total_cmp(&share(b))).map(|file| file.number)
+}
+
+/// Garbage that a compaction had to copy. Without this note a file that has nothing else would be
+/// rewritten again and again.
+#[derive(Debug)]
+pub(crate) struct KeptGarbage {
+    because: Because,
+    tombstones: u64,
+    /// Old versions that snapshots need.
+    old: u64,
+}
+
+/// What makes a compaction keep garbage.
+#[derive(Debug, PartialEq, Eq)]
+struct Because {
+    /// The oldest record of all other files: tombstones above it may hide one.
+    others: Option<Lsn>,
+    snapshots: Vec<Lsn>,
+}
+
+impl Because {
+    fn of(making: &Making<'_>, number: FileNumber) -> Self {
+        let others = making.files.values().filter(|file| file.number != number);
+        Self { others: others.map(|file| file.lowest).min(), snapshots: making.snapshots.clone() }
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a share of a count, for comparing")]
@@ -71,10 +100,26 @@ pub(crate) fn compact(making: &mut Making<'_>, victim: FileNumber) -> Result<()>
         making.job.unreadable.push(victim);
         return Ok(());
     };
-    let copied = Copy::new(making, victim).run(&file)?;
+    let (copied, old) = Copy::new(making, victim).run(&file)?;
     making.report.copied += copied;
     follow(making);
-    leave(making, victim)
+    leave(making, victim)?;
+    note_kept(making, old);
+    Ok(())
+}
+
+/// Notes what garbage the files have that a compaction has just written.
+fn note_kept(making: &mut Making<'_>, old: BTreeMap<FileNumber, u64>) {
+    let files = &making.files;
+    making.job.kept.retain(|number, _| files.contains_key(number));
+    for (number, old) in old {
+        let because = Because::of(making, number);
+        let Some(file) = making.files.get_mut(&number) else { continue };
+        // Nobody needs them once the snapshots are gone.
+        file.dead += old;
+        let tombstones = file.tombstones;
+        making.job.kept.insert(number, KeptGarbage { because, tombstones, old });
+    }
 }
 
 /// Whether all of a file can be read, after healing what can be healed.
@@ -142,6 +187,8 @@ struct Copy<'m, 'a> {
     hides_above: Option<Lsn>,
     writer: Option<DataWriter>,
     copied: u64,
+    /// The files it has written, and how many old versions are in each.
+    old: BTreeMap<FileNumber, u64>,
 }
 
 impl<'m, 'a> Copy<'m, 'a> {
@@ -164,10 +211,10 @@ impl<'m, 'a> Copy<'m, 'a> {
             Some(crate::planted::Bug::TombstoneDroppedEarly) => None,
             Some(_) | None => hides_above,
         };
-        Self { making, history, hides_above, writer: None, copied: 0 }
+        Self { making, history, hides_above, writer: None, copied: 0, old: BTreeMap::new() }
     }
 
-    fn run(mut self, file: &DataFile) -> Result<u64> {
+    fn run(mut self, file: &DataFile) -> Result<(u64, BTreeMap<FileNumber, u64>)> {
         for next in file.records(0..file.verified_len(), Payloads::Load) {
             match next? {
                 Next::Record(record) => self.record(&record)?,
@@ -186,7 +233,7 @@ impl<'m, 'a> Copy<'m, 'a> {
             }
         }
         self.end()?;
-        Ok(self.copied)
+        Ok((self.copied, self.old))
     }
 
     fn record(&mut self, record: &StoredRecord) -> Result<()> {
@@ -211,6 +258,9 @@ impl<'m, 'a> Copy<'m, 'a> {
             let entry = Entry { lsn, location, expires_at: header.expires_at };
             self.making.index.put(collection, id, entry);
         }
+        if !is_current {
+            *self.old.entry(location.file).or_default() += 1;
+        }
         if is_old {
             self.making.moved.push((collection, id.clone(), record.location, location));
         }
@@ -229,13 +279,10 @@ impl<'m, 'a> Copy<'m, 'a> {
         };
         let location = writer.append(&record)?;
         self.writer = Some(writer);
-        self.counted(&record, location);
-        Ok(Some(location))
-    }
-
-    fn counted(&mut self, record: &RecordRef<'_>, location: Location) {
-        self.making.count(record, location.file);
+        self.making.count(&record, location.file);
+        self.old.entry(location.file).or_default();
         self.copied += 1;
+        Ok(Some(location))
     }
 
     fn end(&mut self) -> Result<()> {

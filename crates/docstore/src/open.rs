@@ -312,6 +312,7 @@ fn assemble(
         writer,
         unprotected: unprotected.collect(),
         unreadable: Vec::new(),
+        kept: BTreeMap::new(),
         scrub: crate::heal::ScrubCursor::default(),
         file,
         manifest: manifest.clone(),
