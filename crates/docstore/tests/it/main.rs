@@ -3,6 +3,7 @@
 mod basics;
 mod data;
 mod index;
+mod model;
 mod patch;
 mod patch_reference;
 mod validation;
