@@ -17,7 +17,7 @@
 //! 4. Nothing is put into a collection after it was dropped: numbers are never reused.
 //!
 //! Where to start reading: [`Index::get`] and [`Index::apply`], then `block` for how changes are
-//! packed, `merge` for how a base is made, [`file`] for how it is kept.
+//! packed, `merge` for how a base is made, [`mod@file`] for how it is kept.
 //!
 //! # Example
 //!
