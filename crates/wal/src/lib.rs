@@ -61,6 +61,7 @@ macro_rules! planted {
 }
 
 mod anchor;
+mod begin;
 mod catalog;
 mod claims;
 mod commit;
@@ -89,6 +90,7 @@ mod walk;
 mod writer;
 
 pub use anchor::{Anchor, FileAnchor, LogState};
+pub use begin::begin_behind;
 pub use claims::Reserve;
 pub use commit::{Committed, Completion};
 pub use error::{Damage, Op, Result, WalError};

@@ -66,6 +66,40 @@ fn a_creation_with_a_setting_out_of_range_leaves_nothing_in_its_way() {
 }
 
 #[test]
+fn a_log_that_begins_behind_an_lsn_goes_on_after_it_and_knows_when_it_is_robbed() {
+    let disk = FaultDisk::new();
+    let env = env(&disk.shared(), &VirtualClock::new(WallMs(5)));
+    let (dir, database) = (Path::new(DIR), DatabaseId::from_bytes([1; 16]));
+    env.disk.create_dir(dir).unwrap();
+    wal::begin_behind(&env.disk, dir, database, Lsn(41), WallMs(9_000)).unwrap();
+    let again = wal::begin_behind(&env.disk, dir, database, Lsn(41), WallMs(9_000)).unwrap_err();
+    assert_eq!(again.code(), Code::FileOpen);
+    let open = |env: &wal::Environment| {
+        Log::open_dir(env, dir, small(FsyncMode::Group), &mut |_| Ok(()))
+    };
+    let log = open(&env).unwrap().0;
+    assert_eq!((log.visible(), log.durable(), log.wall()), (Lsn(41), Lsn(41), WallMs(9_000)));
+    let mut reader = log.read(Lsn(41), Upto::Durable);
+    assert_eq!(reader.next().unwrap_err().code(), Code::LsnTrimmed);
+    drop(log);
+    // Opened and closed without a write, it is still the same.
+    let log = open(&env).unwrap().0;
+    assert_eq!(log.append(&put(7, 10)).unwrap().first, Lsn(42));
+    let killed = disk.crash(&sim::disk::Crash::Kill);
+    drop(log);
+    let env = self::env(&killed.shared(), &VirtualClock::new(WallMs(5)));
+    let (log, recovery) = open(&env).unwrap();
+    assert_eq!((recovery.last, log.durable()), (Lsn(42), Lsn(42)));
+    assert_eq!(log.read_at(Lsn(42)).unwrap(), Some(put(7, 10)));
+    drop(log);
+    let is_segment = |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "wal");
+    for path in files(&env.disk).into_iter().filter(is_segment) {
+        env.disk.remove_file(&path).unwrap();
+    }
+    assert_eq!(open(&env).unwrap_err().code(), Code::WalCorrupt);
+}
+
+#[test]
 fn a_closed_log_opens_without_a_write() {
     let disk = FaultDisk::new();
     let mut world = World::new(&disk, small(FsyncMode::Group));
