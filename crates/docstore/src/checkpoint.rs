@@ -109,6 +109,16 @@ pub(crate) struct Making<'a> {
 
 impl Inner {
     pub(crate) fn checkpoint(&self, compact: Compact) -> Result<CheckpointReport> {
+        self.checkpoint_and(compact, |_, report| Ok(report))
+    }
+
+    /// A checkpoint, and `then` before anybody can make another: what the manifest names is still
+    /// there.
+    pub(crate) fn checkpoint_and<T>(
+        &self,
+        compact: Compact,
+        then: impl FnOnce(&Job, CheckpointReport) -> Result<T>,
+    ) -> Result<T> {
         let mut job = lock(&self.job);
         let start = self.env.clock.now();
         let result = self.checkpoint_with(&mut job, compact);
@@ -126,6 +136,7 @@ impl Inner {
                 tracing::error!(database = %self.name, %error, "a checkpoint failed");
             }
         }
+        let result = result.and_then(|report| then(&job, report));
         drop(job);
         self.give_back();
         drop(lock(&self.flushed.0));

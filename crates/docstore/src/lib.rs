@@ -12,6 +12,7 @@ pub mod validation;
 mod admin;
 mod admission;
 mod background;
+mod backup;
 mod checkpoint;
 mod collections;
 mod compaction;
@@ -37,6 +38,7 @@ mod transaction;
 mod write;
 
 pub use admin::DropMode;
+pub use backup::{BackupDir, BackupReport, BackupSummary, RestoreReport, check_backup};
 pub use database::Database;
 pub use error::{Op, Result, StoreError};
 pub use feed::{Feed, FeedEntry};

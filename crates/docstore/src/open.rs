@@ -73,25 +73,11 @@ impl Database {
         budget: &Budget,
     ) -> Result<Self> {
         options.validate()?;
-        let disk = &env.disk;
-        if disk.stat(dir).map_err(|e| StoreError::io(Op::Open, dir, e))?.is_some() {
-            return Err(StoreError::DbExists(name.clone()));
-        }
-        let building = beside(dir, ".new");
-        remove_tree(disk, &building)?;
-        let make =
-            |path: &Path| disk.create_dir(path).map_err(|e| StoreError::io(Op::Write, path, e));
-        make(&building)?;
-        let log_dir = building.join(LOG_DIR);
-        make(&log_dir)?;
-        FileAnchor::create(disk, &log_dir, id)?;
-        let manifest = Manifest::new(id, name.clone(), env.clock.wall());
-        ManifestFile::create(disk, &building, &manifest)?;
-        sync_dir(disk, &building)?;
-        disk.rename(&building, dir).map_err(|e| StoreError::io(Op::Write, dir, e))?;
-        if let Some(parent) = dir.parent() {
-            sync_dir(disk, parent)?;
-        }
+        build(&env.disk, dir, name, |building, log_dir| {
+            FileAnchor::create(&env.disk, log_dir, id)?;
+            let manifest = Manifest::new(id, name.clone(), env.clock.wall());
+            ManifestFile::create(&env.disk, building, &manifest).map(drop)
+        })?;
         Ok(Self::open(env, dir, options, budget)?.0)
     }
 
@@ -137,6 +123,32 @@ impl Database {
     pub fn close(&self) -> Result<()> {
         self.inner.close()
     }
+}
+
+/// Builds a database's directory: `fill` gets the directory under a temporary name and the log's
+/// directory in it. What there is once the name is `dir` is what `fill` has made, durable.
+pub(crate) fn build<T>(
+    disk: &DiskRef,
+    dir: &Path,
+    name: &Name,
+    fill: impl FnOnce(&Path, &Path) -> Result<T>,
+) -> Result<T> {
+    if disk.stat(dir).map_err(|e| StoreError::io(Op::Open, dir, e))?.is_some() {
+        return Err(StoreError::DbExists(name.clone()));
+    }
+    let building = beside(dir, ".new");
+    remove_tree(disk, &building)?;
+    let make = |path: &Path| disk.create_dir(path).map_err(|e| StoreError::io(Op::Write, path, e));
+    make(&building)?;
+    let log_dir = building.join(LOG_DIR);
+    make(&log_dir)?;
+    let filled = fill(&building, &log_dir)?;
+    sync_dir(disk, &building)?;
+    disk.rename(&building, dir).map_err(|e| StoreError::io(Op::Write, dir, e))?;
+    if let Some(parent) = dir.parent() {
+        sync_dir(disk, parent)?;
+    }
+    Ok(filled)
 }
 
 /// What was found on the disk.

@@ -14,6 +14,7 @@ use base::memory::Budget;
 use base::words::{DatabaseId, Name};
 use wal::Environment;
 
+use crate::backup::{BackupDir, NewDatabase, RestoreReport};
 use crate::database::{Database, lock};
 use crate::error::{Op, Result, StoreError, sync_dir};
 use crate::manifest::{ManifestFile, default_name};
@@ -188,6 +189,31 @@ impl Store {
     /// # Errors
     /// `DbExists`; the disk's.
     pub fn create(&self, name: &Name) -> Result<Database> {
+        let made = self.make(name, |id, path| {
+            let options = self.options.clone();
+            let made = Database::create_as(&self.env, path, name, id, options, &self.budget);
+            Ok((made?, ()))
+        });
+        made.map(|(database, ())| database)
+    }
+
+    /// Makes a database out of a backup and opens it.
+    ///
+    /// # Errors
+    /// As [`Database::restore`].
+    pub fn restore(&self, from: &BackupDir, name: &Name) -> Result<(Database, RestoreReport)> {
+        self.make(name, |id, path| {
+            let as_new = NewDatabase { dir: path, name, id };
+            Database::restore_as(&self.env, from, as_new, self.options.clone(), &self.budget)
+        })
+    }
+
+    /// Takes the name, and has `build` make the database.
+    fn make<T>(
+        &self,
+        name: &Name,
+        build: impl FnOnce(DatabaseId, &Path) -> Result<(Database, T)>,
+    ) -> Result<(Database, T)> {
         let id = DatabaseId::random().map_err(|e| StoreError::io(Op::Open, &self.dir, e))?;
         let open = Arc::new(Mutex::new(Open::Closed));
         // Whoever opens it meanwhile waits here until it is made.
@@ -199,11 +225,10 @@ impl Store {
             }
             names.insert(name.clone(), Known { id, open: Arc::clone(&open) });
         }
-        let (path, options) = (self.path_of(id), self.options.clone());
-        match Database::create_as(&self.env, &path, name, id, options, &self.budget) {
-            Ok(database) => {
+        match build(id, &self.path_of(id)) {
+            Ok((database, made)) => {
                 *slot = Open::Yes(database.clone());
-                Ok(database)
+                Ok((database, made))
             }
             Err(error) => {
                 *slot = Open::Dropped;

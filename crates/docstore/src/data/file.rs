@@ -70,7 +70,19 @@ impl DataFile {
         identity: FileIdentity,
         verified_len: u64,
     ) -> Result<Self> {
-        let path = identity.number.path(dir);
+        Self::open_at_path(disk, identity.number.path(dir), identity, verified_len)
+    }
+
+    /// The same for a file under another name: a copy of it.
+    ///
+    /// # Errors
+    /// As [`DataFile::open`].
+    pub(crate) fn open_at_path(
+        disk: &DiskRef,
+        path: PathBuf,
+        identity: FileIdentity,
+        verified_len: u64,
+    ) -> Result<Self> {
         let file = disk.open(&path, Open::Read).map_err(|e| DataError::io(Op::Open, &path, e))?;
         let header = match read_header(&*file) {
             Ok(Ok(header)) if header.identity == identity => header,
@@ -112,6 +124,11 @@ impl DataFile {
     ) -> Self {
         let (disk, verified) = (DiskRef::clone(disk), AtomicU64::new(verified_len));
         Self { disk, file, path, header, verified, usual: AtomicUsize::new(READ_BYTES) }
+    }
+
+    /// The open file with everything in it, to copy it as it is.
+    pub(crate) fn raw(&self) -> &FileRef {
+        &self.file
     }
 
     /// Whose file it is.

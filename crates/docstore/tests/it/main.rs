@@ -1,5 +1,6 @@
 //! Tests of the document store from outside.
 
+mod backup;
 mod basics;
 mod data;
 mod index;

@@ -74,9 +74,8 @@ fn a_log_that_begins_behind_an_lsn_goes_on_after_it_and_knows_when_it_is_robbed(
     wal::begin_behind(&env.disk, dir, database, Lsn(41), WallMs(9_000)).unwrap();
     let again = wal::begin_behind(&env.disk, dir, database, Lsn(41), WallMs(9_000)).unwrap_err();
     assert_eq!(again.code(), Code::FileOpen);
-    let open = |env: &wal::Environment| {
-        Log::open_dir(env, dir, small(FsyncMode::Group), &mut |_| Ok(()))
-    };
+    let open =
+        |env: &wal::Environment| Log::open_dir(env, dir, small(FsyncMode::Group), &mut |_| Ok(()));
     let log = open(&env).unwrap().0;
     assert_eq!((log.visible(), log.durable(), log.wall()), (Lsn(41), Lsn(41), WallMs(9_000)));
     let mut reader = log.read(Lsn(41), Upto::Durable);

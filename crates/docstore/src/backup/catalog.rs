@@ -1,0 +1,248 @@
+//! The value `BACKUP`: what a backup holds.
+//!
+//! It is kept in the slot files `BACKUP.0` to `.2` (see [`base::slots`]: checksum, sequence, three
+//! files of which a crash can hurt one). Integers are little-endian, lists a u32 count and their
+//! entries.
+//!
+//! | field | bytes |
+//! |---|---|
+//! | wall time when it was taken, ms | u64 |
+//! | length of the manifest | u32 |
+//! | manifest, as the database's own, with one checkpoint; its quarantine lists the documents that the backup does not hold | … |
+//! | files: length u64, CRC32C of all of it u32 | list, in the order of the manifest: data files, then index files |
+//! | documents: collection u32, count u64 | list |
+//!
+//! Names of files follow from the manifest: `<number>-<verified length>.data` and
+//! `<number>.idx`, in hexadecimal. A data file that grows has another name after every checkpoint.
+
+use std::sync::Arc;
+
+use base::clock::WallMs;
+use base::slots::{Kind, SlotError, Slots};
+use base::words::CollectionId;
+
+use super::{BackupDir, BackupSummary};
+use crate::error::{Result, StoreError};
+use crate::location::FileNumber;
+use crate::manifest::Manifest;
+
+const KIND: Kind = Kind { magic: *b"DOCDBBAK", version: 1 };
+const FILE_NAME: &str = "BACKUP";
+/// What the name of a file ends in while it is being copied.
+pub(super) const PART: &str = ".part";
+
+/// A file of a backup.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FileCopy {
+    pub(super) bytes: u64,
+    pub(super) checksum: u32,
+}
+
+/// The name of the copy of a data file of which so many bytes of data are verified.
+pub(super) fn data_name(number: FileNumber, verified_len: u64) -> String {
+    format!("{:08x}-{verified_len:x}.data", number.0)
+}
+
+/// The name of the copy of an index file.
+pub(super) fn index_name(number: u64) -> String {
+    format!("{number:016x}.idx")
+}
+
+/// Whether a backup gives its files names like this.
+pub(super) fn is_ours(name: &str) -> bool {
+    let name = name.strip_suffix(PART).unwrap_or(name);
+    if crate::index::file::parse_name(name).is_some() {
+        return true;
+    }
+    let parts = name.strip_suffix(".data").and_then(|name| name.split_once('-'));
+    let Some((number, len)) = parts else { return false };
+    let (number, len) = (u32::from_str_radix(number, 16), u64::from_str_radix(len, 16));
+    match (number, len) {
+        (Ok(number), Ok(len)) => data_name(FileNumber(number), len) == name,
+        _ => false,
+    }
+}
+
+/// What a backup holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Catalog {
+    /// With one checkpoint.
+    pub(super) manifest: Manifest,
+    pub(super) taken: WallMs,
+    /// In the order of the manifest: data files, index files.
+    pub(super) files: Vec<FileCopy>,
+    /// Documents of every collection that has any.
+    pub(super) counts: Vec<(CollectionId, u64)>,
+}
+
+impl Catalog {
+    /// Its files by name.
+    pub(super) fn named(&self) -> impl Iterator<Item = (String, FileCopy)> + '_ {
+        let newest = self.manifest.newest();
+        let data = newest.files.iter().map(|file| data_name(file.number, file.verified_len));
+        let index = newest.index.iter().map(|info| index_name(info.header.number));
+        data.chain(index).zip(self.files.iter().copied())
+    }
+
+    pub(super) fn file(&self, name: &str) -> Option<FileCopy> {
+        self.named().find(|(known, _)| known == name).map(|(_, copy)| copy)
+    }
+
+    /// Documents of a collection.
+    pub(super) fn count(&self, collection: CollectionId) -> u64 {
+        let found = self.counts.iter().find(|(known, _)| *known == collection);
+        found.map_or(0, |(_, count)| *count)
+    }
+
+    pub(super) fn summary(&self) -> BackupSummary {
+        let (manifest, newest) = (&self.manifest, self.manifest.newest());
+        let collections = newest.collections.iter();
+        BackupSummary {
+            database: manifest.database,
+            name: manifest.name.clone(),
+            lsn: newest.lsn,
+            taken: self.taken,
+            collections: collections
+                .map(|record| (record.name.clone(), self.count(record.collection)))
+                .collect(),
+            lost: manifest.quarantine.clone(),
+            files: self.files.len() as u64,
+            bytes: self.files.iter().map(|file| file.bytes).sum(),
+        }
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let len = |n: usize| u32::try_from(n).expect("fewer than 2^32 files and bytes");
+        let manifest = self.manifest.encode();
+        let mut out = self.taken.0.to_le_bytes().to_vec();
+        out.extend_from_slice(&len(manifest.len()).to_le_bytes());
+        out.extend_from_slice(&manifest);
+        out.extend_from_slice(&len(self.files.len()).to_le_bytes());
+        for file in &self.files {
+            out.extend_from_slice(&file.bytes.to_le_bytes());
+            out.extend_from_slice(&file.checksum.to_le_bytes());
+        }
+        out.extend_from_slice(&len(self.counts.len()).to_le_bytes());
+        for (collection, count) in &self.counts {
+            out.extend_from_slice(&collection.0.to_le_bytes());
+            out.extend_from_slice(&count.to_le_bytes());
+        }
+        out
+    }
+
+    /// Reads a value back; none when it is not one of ours.
+    fn decode(value: &[u8]) -> Option<Self> {
+        let mut rest = value;
+        let taken = WallMs(u64_of(&mut rest)?);
+        let manifest_len = usize::try_from(u32_of(&mut rest)?).ok()?;
+        let manifest = Manifest::decode(rest.split_off(..manifest_len)?).ok()?;
+        let (mut files, mut counts) = (Vec::new(), Vec::new());
+        for _ in 0..u32_of(&mut rest)? {
+            let (bytes, checksum) = (u64_of(&mut rest)?, u32_of(&mut rest)?);
+            files.push(FileCopy { bytes, checksum });
+        }
+        for _ in 0..u32_of(&mut rest)? {
+            counts.push((CollectionId(u32_of(&mut rest)?), u64_of(&mut rest)?));
+        }
+        let newest = manifest.newest();
+        let named = newest.files.len() + newest.index.len();
+        let fits = rest.is_empty() && manifest.checkpoints.len() == 1 && files.len() == named;
+        fits.then_some(Self { manifest, taken, files, counts })
+    }
+}
+
+fn u32_of(rest: &mut &[u8]) -> Option<u32> {
+    Some(u32::from_le_bytes(rest.split_off(..4)?.try_into().ok()?))
+}
+
+fn u64_of(rest: &mut &[u8]) -> Option<u64> {
+    Some(u64::from_le_bytes(rest.split_off(..8)?.try_into().ok()?))
+}
+
+/// The slot files of a backup's directory.
+#[derive(Debug)]
+pub(super) struct CatalogFile(Option<(Slots, Catalog)>);
+
+impl CatalogFile {
+    /// Opens the files for a backup that is about to be taken. Where none is valid nothing was
+    /// ever finished, or everything is damaged: either way there is nothing to build upon.
+    pub(super) fn open(to: &BackupDir) -> Result<Self> {
+        match Slots::open(&to.disk, &to.dir.join(FILE_NAME), KIND) {
+            Ok((slots, value)) => {
+                let catalog = Catalog::decode(&value).ok_or_else(malformed)?;
+                Ok(Self(Some((slots, catalog))))
+            }
+            Err(SlotError::Missing(_)) => Ok(Self(None)),
+            Err(error @ SlotError::Corrupt(_)) => {
+                tracing::warn!(%error, "there is no valid backup; a whole one is taken");
+                Ok(Self(None))
+            }
+            Err(error) => Err(StoreError::slots(error)),
+        }
+    }
+
+    /// The backup that is there.
+    pub(super) fn value(&self) -> Option<&Catalog> {
+        self.0.as_ref().map(|(_, catalog)| catalog)
+    }
+
+    /// Puts another in its place, in two of the three files; durable on return.
+    pub(super) fn store(self, to: &BackupDir, catalog: &Catalog) -> Result<()> {
+        let value = catalog.encode();
+        let stored = match self.0 {
+            None => Slots::create(&to.disk, &to.dir.join(FILE_NAME), KIND, &value).map(drop),
+            Some((mut slots, _)) => slots.store(&value).and_then(|()| slots.store(&value)),
+        };
+        stored.map_err(StoreError::slots)
+    }
+
+    /// Reads the value and writes nothing.
+    pub(super) fn read(from: &BackupDir) -> Result<Catalog> {
+        match Slots::peek(&from.disk, &from.dir.join(FILE_NAME), KIND) {
+            Ok(value) => Catalog::decode(&value).ok_or_else(malformed),
+            Err(SlotError::Io { path, source }) => {
+                Err(StoreError::io(crate::error::Op::Read, path, source))
+            }
+            Err(error) => Err(StoreError::Backup(Arc::from(error.to_string()))),
+        }
+    }
+}
+
+fn malformed() -> StoreError {
+    StoreError::Backup(Arc::from("its value `BACKUP` is malformed"))
+}
+
+#[cfg(test)]
+mod tests {
+    use base::words::DatabaseId;
+
+    use super::*;
+    use crate::manifest::{DEFAULT_COLLECTION, default_name};
+
+    #[test]
+    fn values_round_trip_and_cut_or_lengthened_ones_are_refused() {
+        let manifest = Manifest::new(DatabaseId::from_bytes([3; 16]), default_name(), WallMs(7));
+        let counts = vec![(DEFAULT_COLLECTION, 9)];
+        let catalog = Catalog { manifest, taken: WallMs(8), files: Vec::new(), counts };
+        let value = catalog.encode();
+        assert_eq!(Catalog::decode(&value).as_ref(), Some(&catalog));
+        for cut in 0..value.len() {
+            assert_eq!(Catalog::decode(&value[..cut]), None, "cut at {cut}");
+        }
+        assert_eq!(Catalog::decode(&[value.as_slice(), b"x"].concat()), None);
+        // More files than the manifest names.
+        let file = FileCopy { bytes: 1, checksum: 2 };
+        let more = Catalog { files: vec![file], ..catalog };
+        assert_eq!(Catalog::decode(&more.encode()), None);
+    }
+
+    #[test]
+    fn only_names_that_a_backup_gives_are_its_own() {
+        for ours in ["00000001-0.data", "0000001a-4c0.data", "000000000000000b.idx"] {
+            assert!(is_ours(ours) && is_ours(&format!("{ours}{PART}")), "{ours}");
+        }
+        for other in ["00000001.data", "1-0.data", "00000001-00.data", "notes.part", "BACKUP.0"] {
+            assert!(!is_ours(other), "{other}");
+        }
+    }
+}

@@ -1,0 +1,212 @@
+//! What the files of a backup hold: their checksums, the index, every record.
+//!
+//! A record of a data file counts when the index has its document at this very place. Others are
+//! older versions and tombstones; that they are whole is checked, and that is all.
+
+use std::collections::BTreeMap;
+use std::ops::{Bound, Range};
+use std::sync::Arc;
+
+use base::words::CollectionId;
+
+use super::BackupDir;
+use super::catalog::{Catalog, data_name};
+use super::copy::read_back;
+use crate::data::{
+    DataError, DataFile, Expected, FileIdentity, Found as Next, Kind, Payloads, RecordRef,
+    StoredRecord,
+};
+use crate::error::{Result, StoreError};
+use crate::index::{self, Found, Index};
+use crate::manifest::{FileRecord, Manifest, Quarantined};
+
+/// What to do with the documents of a backup.
+pub(super) enum Scan<'a> {
+    /// They are counted.
+    Count,
+    /// They are handed over.
+    Visit(&'a mut dyn FnMut(&RecordRef<'_>) -> Result<()>),
+}
+
+/// What was found in data files.
+#[derive(Default)]
+pub(super) struct Tally {
+    counts: BTreeMap<CollectionId, u64>,
+    /// Data that cannot be read as records.
+    damage: Vec<Range<u64>>,
+    /// Documents that are in there.
+    pub(super) lost: Vec<Quarantined>,
+}
+
+/// Whether a file could be read from its start to its end.
+pub(super) fn is_sound(found: &Result<Tally>) -> bool {
+    found.as_ref().is_ok_and(|found| found.damage.is_empty())
+}
+
+/// Compares every file with the length and checksum that the backup has of it.
+pub(super) fn verify_files(from: &BackupDir, catalog: &Catalog) -> Result<()> {
+    for (name, known) in catalog.named() {
+        let found = read_back(from, &name)?;
+        if found != known {
+            let what = if found.bytes == known.bytes {
+                "its checksum does not fit".to_owned()
+            } else {
+                format!("it has {} bytes where {} were copied", found.bytes, known.bytes)
+            };
+            let what = format!("`{}` is damaged: {what}", from.dir.join(name).display());
+            return Err(StoreError::Backup(Arc::from(what)));
+        }
+    }
+    Ok(())
+}
+
+/// The index of the backup's checkpoint.
+pub(super) fn load_index(from: &BackupDir, manifest: &Manifest) -> Result<Index> {
+    let mut base = index::Table::new();
+    let mut runs = Vec::new();
+    for info in &manifest.newest().index {
+        let table = index::file::load(&from.disk, &from.dir, info)?;
+        match info.header.kind {
+            index::file::Kind::Base => base = table,
+            index::file::Kind::Run => runs.push(table),
+        }
+    }
+    Ok(Index::of(base, runs))
+}
+
+/// Reads a data file of the backup and counts its documents.
+pub(super) fn scan_file(
+    from: &BackupDir,
+    identity: FileIdentity,
+    record: &FileRecord,
+    index: &Index,
+) -> Result<Tally> {
+    scan_one(from, identity, record, index, &mut Scan::Count)
+}
+
+/// Reads all data files of the backup, and checks the numbers that it has of them.
+pub(super) fn scan_all(
+    from: &BackupDir,
+    catalog: &Catalog,
+    index: &Index,
+    scan: &mut Scan<'_>,
+) -> Result<()> {
+    let database = catalog.manifest.database;
+    let mut tally = Tally::default();
+    for record in &catalog.manifest.newest().files {
+        let identity = FileIdentity { database, number: record.number };
+        tally.add(scan_one(from, identity, record, index, scan)?);
+    }
+    let counts = tally.check(index)?;
+    if counts == catalog.counts && tally.lost == catalog.manifest.quarantine {
+        return Ok(());
+    }
+    Err(StoreError::Backup(Arc::from("it holds other numbers of documents than it says")))
+}
+
+fn scan_one(
+    from: &BackupDir,
+    identity: FileIdentity,
+    record: &FileRecord,
+    index: &Index,
+    scan: &mut Scan<'_>,
+) -> Result<Tally> {
+    let path = from.dir.join(data_name(record.number, record.verified_len));
+    let file = DataFile::open_at_path(&from.disk, path, identity, record.verified_len)?;
+    let payloads = match scan {
+        Scan::Count => Payloads::Skip,
+        Scan::Visit(_) => Payloads::Load,
+    };
+    let mut found = Tally::default();
+    for next in file.records(0..file.verified_len(), payloads) {
+        match next? {
+            Next::Record(record) if is_current(index, &record) => {
+                found.see(&record, scan)?;
+            }
+            Next::Record(_) => {}
+            Next::Damage(damage) => found.damage.push(damage.range),
+        }
+    }
+    if !found.damage.is_empty() {
+        found.look_into_damage(&file, index, scan)?;
+    }
+    Ok(found)
+}
+
+/// Whether the index has the document of a record at this very place.
+fn is_current(index: &Index, record: &StoredRecord) -> bool {
+    let header = &record.header;
+    header.kind != Kind::Tombstone
+        && matches!(
+            index.get(header.collection, &header.id),
+            Some(Found::Live(entry))
+                if entry.location == record.location && entry.lsn == header.lsn
+        )
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, file: Self) {
+        for (collection, count) in file.counts {
+            *self.counts.entry(collection).or_default() += count;
+        }
+        self.lost.extend(file.lost);
+    }
+
+    fn see(&mut self, record: &StoredRecord, scan: &mut Scan<'_>) -> Result<()> {
+        *self.counts.entry(record.header.collection).or_default() += 1;
+        match (scan, record.as_ref()) {
+            (Scan::Visit(visit), Some(record)) => visit(&record),
+            (Scan::Visit(_) | Scan::Count, _) => Ok(()),
+        }
+    }
+
+    /// Damage reaches up to the next place where a record is known to begin: documents that begin
+    /// within may be whole, and the index knows where they are.
+    fn look_into_damage(
+        &mut self,
+        file: &DataFile,
+        index: &Index,
+        scan: &mut Scan<'_>,
+    ) -> Result<()> {
+        for collection in index.collections() {
+            for (id, entry) in index.range(collection, Bound::Unbounded, Bound::Unbounded) {
+                let (location, lsn) = (entry.location, entry.lsn);
+                let at = u64::from(location.offset);
+                let is_in = |range: &Range<u64>| range.contains(&at);
+                if location.file != file.identity().number || !self.damage.iter().any(is_in) {
+                    continue;
+                }
+                match file.read(location, &Expected { collection, id: &id, lsn }) {
+                    Ok(record) => self.see(&record, scan)?,
+                    Err(DataError::Corrupt { .. }) => {
+                        self.lost.push(Quarantined { collection, id, lsn });
+                    }
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The documents of each collection that has any, once it is shown that the data files have
+    /// all that the index knows of but those that are lost.
+    pub(super) fn check(&self, index: &Index) -> Result<Vec<(CollectionId, u64)>> {
+        let mut counts = Vec::new();
+        for collection in index.collections() {
+            let indexed = index.counts(collection).live;
+            let found = self.counts.get(&collection).copied().unwrap_or(0);
+            let gone = self.lost.iter().filter(|lost| lost.collection == collection).count() as u64;
+            if found + gone != indexed {
+                let what = format!(
+                    "its data files hold {found} documents of collection {collection} where its \
+                     index has {indexed} and {gone} are known to be lost"
+                );
+                return Err(StoreError::Backup(Arc::from(what)));
+            }
+            if found > 0 {
+                counts.push((collection, found));
+            }
+        }
+        Ok(counts)
+    }
+}
