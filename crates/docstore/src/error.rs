@@ -162,6 +162,12 @@ pub enum StoreError {
     /// A text that is not a name.
     #[error(transparent)]
     Name(#[from] NameError),
+    /// A line of an import that is malformed.
+    #[error("the line is not one of an export: {0}")]
+    ImportLine(&'static str),
+    /// The id on a line of an import.
+    #[error("the id on the line is none: {0}")]
+    ImportId(&'static str),
     /// The memory budget is used up.
     #[error(transparent)]
     Memory(#[from] MemoryLimit),
@@ -264,7 +270,8 @@ impl Coded for StoreError {
             Self::Patch(error) => error.code(),
             Self::Validation(error) => error.code(),
             Self::Json(error) => error.code(),
-            Self::Id(_) => Code::InvalidId,
+            Self::Id(_) | Self::ImportId(_) => Code::InvalidId,
+            Self::ImportLine(_) => Code::InvalidJson,
             Self::Name(_) => Code::InvalidName,
             Self::Memory(error) => error.code(),
         }

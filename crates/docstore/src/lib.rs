@@ -19,6 +19,7 @@ mod compaction;
 mod database;
 mod error;
 mod expiry;
+mod export;
 mod feed;
 mod heal;
 mod history;
@@ -41,6 +42,10 @@ pub use admin::DropMode;
 pub use backup::{BackupDir, BackupReport, BackupSummary, RestoreReport, check_backup};
 pub use database::Database;
 pub use error::{Op, Result, StoreError};
+pub use export::{
+    ExportReport, IMPORT_ERRORS_MAX, ImportMode, ImportReport, ImportStopped, LINE_BYTES_MAX,
+    LineError,
+};
 pub use feed::{Feed, FeedEntry};
 pub use heal::HealReport;
 pub use location::{FileNumber, Location};

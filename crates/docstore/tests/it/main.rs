@@ -3,6 +3,7 @@
 mod backup;
 mod basics;
 mod data;
+mod export;
 mod index;
 mod model;
 mod patch;
