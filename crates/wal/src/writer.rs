@@ -132,6 +132,9 @@ pub(crate) struct Writer {
     hinted: Lsn,
     /// Newest wall time in what was written.
     wall_ms: u64,
+    /// Whether space was given back since the last write: what is left is small beside the file
+    /// all the same, and nothing is to be claimed for a log that nobody writes.
+    parked: bool,
 }
 
 impl Writer {
@@ -150,6 +153,7 @@ impl Writer {
             durable: last,
             hinted: last,
             wall_ms: 0,
+            parked: false,
         }
     }
 
@@ -176,7 +180,7 @@ impl Writer {
 
     /// Size of the next segment to claim, when it is time to.
     pub(crate) fn wants_claim(&self) -> Option<u64> {
-        let active = self.active.as_ref()?;
+        let active = self.active.as_ref().filter(|_| !self.parked)?;
         (active.room() < active.size / 2 && self.cx.claims.count() == 0).then_some(self.next_size)
     }
 
@@ -197,6 +201,7 @@ impl Writer {
         let lens = batch.lens.get(done..).unwrap_or_default();
         let Some(first) = lens.first().copied() else { return Ok((0, 0)) };
         let lsn = self.last.next();
+        self.parked = false;
         self.wall_ms = self.wall_ms.max(batch.wall_ms);
         if first > self.room() && first <= self.largest() {
             self.rotate(lsn, first)?;
@@ -471,6 +476,7 @@ impl Writer {
 
     /// Gives back claimed space and memory that a log without writes does not need.
     pub(crate) fn park(&mut self) {
+        self.parked = true;
         self.cx.claims.release();
         self.next_size = self.cx.options.segment_bytes_first;
         if let Some(active) = &mut self.active {

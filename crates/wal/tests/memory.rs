@@ -39,9 +39,9 @@ const HOSTILE_BYTES_MAX: usize = 40 * MIB;
 const GROWTH_BYTES_MAX: usize = 2 * MIB;
 /// What an open log without writes may take.
 const IDLE_BYTES_MAX: usize = 16 * 1024;
-/// File descriptors of an open log: its lock, its newest segment, its manifest's three files, and the
-/// segment that [`Log::maintain`] claims ahead.
-const IDLE_DESCRIPTORS: u64 = 6;
+/// File descriptors of an open log without writes: its lock, its newest segment and its manifest's
+/// three files.
+const IDLE_DESCRIPTORS: u64 = 5;
 /// File descriptors that the process may need besides.
 const OTHER_DESCRIPTORS: u64 = 64;
 

@@ -275,6 +275,29 @@ fn an_idle_log_keeps_little_on_disk() {
 }
 
 #[test]
+fn an_idle_log_claims_nothing_again_however_often_it_is_maintained() {
+    let disk = FaultDisk::new();
+    let mut options = small(FsyncMode::Group);
+    options.segment_bytes_first = 1024 * 1024;
+    options.segment_bytes_max = 64 * 1024 * 1024;
+    let world = World::new(&disk, options);
+    // More than the space that is kept behind it.
+    for n in 0..100 {
+        world.log().append(&put(n, 1000)).unwrap();
+    }
+    for _ in 0..3 {
+        world.clock.advance(Duration::from_secs(2));
+        world.log().maintain();
+        let status = world.log().status();
+        assert_eq!(status.claimed_bytes, 0);
+        assert!(status.bytes < 100 * 1200 + 64 * 1024, "{} bytes", status.bytes);
+    }
+    world.log().append(&put(1000, 1000)).unwrap();
+    world.log().maintain();
+    assert!(world.log().status().claimed_bytes > 0, "it is written again");
+}
+
+#[test]
 fn a_reader_follows_the_log_as_it_is_written() {
     let world = World::new(&FaultDisk::new(), small(FsyncMode::Group));
     let mut reader = world.log().read(Lsn(1), Upto::Durable);
