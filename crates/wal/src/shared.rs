@@ -8,7 +8,7 @@ use base::clock::Instant;
 use base::words::Lsn;
 
 use crate::anchor::{Anchor, LogState};
-use crate::claims::Reserve;
+use crate::claims::{Reserve, Spare};
 use crate::commit::{
     Claiming, Committed, Completion, Failures, Fate, Group, Grouping, Member, Queue, State, Ticket,
     error_of,
@@ -263,7 +263,11 @@ impl Shared {
     fn claim(&self, bytes: u64, class: Class) -> Result<()> {
         let _one = lock(&self.claiming);
         loop {
-            let missing = lock(&self.queue).missing(bytes, class);
+            let missing = {
+                let queue = lock(&self.queue);
+                queue.admit(None)?;
+                queue.missing(bytes, class)
+            };
             if missing == 0 {
                 return Ok(());
             }
@@ -277,17 +281,25 @@ impl Shared {
                 made = self.cx.claims.make(exact);
             }
             match made {
-                Ok(spare) => {
-                    let mut queue = lock(&self.queue);
-                    queue.room += spare.capacity();
-                    self.cx.claims.put(spare);
-                }
+                Ok(spare) => self.keep(spare),
                 Err(WalError::DiskFull { .. })
                     if class == Class::Reclaim && self.take_reserve()? => {}
                 Err(WalError::DiskFull { .. }) => return Err(WalError::DiskFull { bytes }),
                 Err(e) => return Err(e),
             }
         }
+    }
+
+    /// Adds claimed space. A log that was closed meanwhile has given its own back already.
+    fn keep(&self, spare: Spare) {
+        let mut queue = lock(&self.queue);
+        if matches!(queue.state, State::Closed) {
+            drop(queue);
+            self.cx.claims.discard(spare);
+            return;
+        }
+        queue.room += spare.capacity();
+        self.cx.claims.put(spare);
     }
 
     fn take_reserve(&self) -> Result<bool> {
@@ -305,11 +317,7 @@ impl Shared {
         let open = matches!(lock(&self.queue).state, State::Open);
         if open && self.cx.claims.count() == 0 {
             match self.cx.claims.make(size) {
-                Ok(spare) => {
-                    let mut queue = lock(&self.queue);
-                    queue.room += spare.capacity();
-                    self.cx.claims.put(spare);
-                }
+                Ok(spare) => self.keep(spare),
                 Err(e) => tracing::debug!(error = %e, "no space claimed ahead"),
             }
         }
@@ -555,6 +563,8 @@ impl Shared {
             }
         };
         self.end_threads();
+        // Who claims space in this moment finds the log closed, but has a file to remove.
+        drop(lock(&self.claiming));
         if closed.is_ok() && matches!(before, State::Open) {
             self.record_end();
         }

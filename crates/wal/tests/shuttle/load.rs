@@ -60,6 +60,8 @@ pub(crate) struct Load {
     /// The same deeds in every run: commits alone, nothing left to chance.
     fixed: bool,
     waiting_bytes_max: u64,
+    /// One thread closes the log while the others are at it.
+    closing: bool,
     planted: Option<Bug>,
 }
 
@@ -76,6 +78,7 @@ pub(crate) struct Answer {
 /// What one run left.
 pub(crate) struct Run {
     pub(crate) mode: FsyncMode,
+    pub(crate) failing: Failing,
     pub(crate) options: Options,
     pub(crate) disk: FaultDisk,
     pub(crate) answers: Vec<Answer>,
@@ -104,6 +107,7 @@ impl Load {
             deeds: 3,
             fixed: false,
             waiting_bytes_max: 1 << 20,
+            closing: false,
             planted: None,
         }
     }
@@ -115,6 +119,12 @@ impl Load {
             waiting_bytes_max: 200,
             ..Self::mixed(FsyncMode::Group, Owner::Callers, failing)
         }
+    }
+
+    /// The same while one thread closes the log.
+    pub(crate) fn closing(owner: Owner) -> Self {
+        let mixed = Self::mixed(FsyncMode::Group, owner, Failing::Nothing);
+        Self { closing: true, ..mixed }
     }
 
     /// The smallest hand-over: two threads, one commit each.
@@ -200,10 +210,14 @@ impl Load {
         let answers = std::mem::take(&mut *hold(&scene.answers));
         let (taken, durable) = (*hold(&scene.taken), *hold(&scene.durable));
         disk.clear_faults();
-        Run { mode: self.mode, options, disk, answers, taken, durable }
+        Run { mode: self.mode, failing: self.failing, options, disk, answers, taken, durable }
     }
 
     fn act(&self, scene: &Scene, thread: u64) {
+        if self.closing && thread == 0 {
+            scene.log.close().expect("nothing fails");
+            return;
+        }
         for deed in 0..self.deeds {
             let number = thread * self.deeds + deed;
             let choice = if self.fixed { 0 } else { thread_rng().gen_range(0..10) };

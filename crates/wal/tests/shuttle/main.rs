@@ -90,6 +90,13 @@ fn callers_in_front_of_a_full_queue_get_in() {
 }
 
 #[test]
+fn closing_ends_what_others_are_at_and_leaves_no_claimed_space() {
+    for owner in [Owner::Callers, Owner::Threads] {
+        try_many(Load::closing(owner));
+    }
+}
+
+#[test]
 fn two_writers_hand_over_wherever_an_ordered_search_gets_in_its_time() {
     let bound = runs() * 50;
     try_all(DfsScheduler::new(Some(bound), false), Load::two_commits());

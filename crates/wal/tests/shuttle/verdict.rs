@@ -10,7 +10,7 @@ use sim::clock::VirtualClock;
 use sim::disk::{Crash, FaultDisk, Loss};
 use wal::{Background, Environment, Log, Options, Upto};
 
-use crate::load::{Answer, DIR, Run, put};
+use crate::load::{Answer, DIR, Failing, Run, put};
 
 /// Checks a run: everybody was answered, completions came in LSN order, what was acknowledged is
 /// where its LSN says, what was refused is nowhere, and power loss takes nothing of what the mode
@@ -18,6 +18,11 @@ use crate::load::{Answer, DIR, Run, put};
 pub(crate) fn judge(run: Run) {
     assert_eq!(run.answers.len(), run.taken, "everybody who was let in is answered, once");
     in_order(&run.answers);
+    if run.failing == Failing::Nothing {
+        let entries = run.disk.shared().list(Path::new(DIR)).expect("no fault");
+        let spare = entries.iter().find(|entry| entry.name.starts_with("spare-"));
+        assert!(spare.is_none(), "a closed log has {spare:?}");
+    }
     let kept = content(&run.disk.crash(&Crash::Kill), &run.options);
     let survived = content(&run.disk.crash(&Crash::PowerLoss(Loss::Everything)), &run.options);
     let mut expected = BTreeMap::new();
