@@ -40,11 +40,13 @@ impl Inner {
             if left.is_zero() {
                 return Err(refused);
             }
-            self.background.flush();
             let guard = lock(&self.flushed.0);
+            self.starving.fetch_add(1, Ordering::AcqRel);
+            self.background.flush();
             let step = left.min(std::time::Duration::from_millis(100));
             let waited = self.flushed.1.wait_timeout(guard, step);
             drop(waited.unwrap_or_else(PoisonError::into_inner));
+            self.starving.fetch_sub(1, Ordering::AcqRel);
         }
     }
 
@@ -95,5 +97,6 @@ impl Inner {
         let is_full = || self.read().active.bytes() as u64 >= self.options.memtable_bytes_max;
         (self.options.checkpoint_auto && since >= self.options.checkpoint_interval_bytes)
             || is_full()
+            || self.starving.load(Ordering::Acquire) > 0
     }
 }

@@ -7,7 +7,9 @@
 //! its replay start, and readers get the new index in the place of the frozen memtable.
 //!
 //! Whatever fails before the MANIFEST is stored leaves everything as it was: the frozen memtable
-//! stays and the next checkpoint begins with it, in files with new numbers.
+//! stays and the next checkpoint begins with it. What was written is cut off and removed, unless
+//! nobody knows whether the MANIFEST that names it is on the disk: then the next checkpoint goes on
+//! in files with new numbers.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,6 +18,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::words::{CollectionId, DocId, Lsn};
+use wal::WalError;
 
 use crate::compaction;
 use crate::data::{
@@ -30,6 +33,7 @@ use crate::manifest::{
     Checkpoint, CollectionRecord, FileRecord, Manifest, ManifestFile, Quarantined,
 };
 use crate::memtable::{Chain, Memtable};
+use crate::open::continued;
 use crate::stats::CheckpointReport;
 
 /// What the background works with; whoever has it is the only one that writes files.
@@ -37,11 +41,13 @@ use crate::stats::CheckpointReport;
 pub(crate) struct Job {
     pub(crate) manifest: Manifest,
     pub(crate) file: ManifestFile,
+    /// Whether the last attempt to store a manifest failed: what it names may be on the disk.
+    pub(crate) is_uncertain: bool,
     /// The data file that flushes append to.
     pub(crate) writer: Option<DataWriter>,
     /// Per unfinished file: data up to an offset needs the log behind an LSN until it is in
     /// complete stripes.
-    pub(crate) unprotected: BTreeMap<FileNumber, Vec<(u64, Lsn)>>,
+    pub(crate) unprotected: Unprotected,
     /// Files that compaction has given up on until they are healed.
     pub(crate) unreadable: Vec<FileNumber>,
     /// Garbage that compaction could not leave behind.
@@ -49,6 +55,9 @@ pub(crate) struct Job {
     /// Where the next step of a scrub begins.
     pub(crate) scrub: crate::heal::ScrubCursor,
 }
+
+/// Ends of data, and the LSN behind which the log has what stands before each.
+type Unprotected = BTreeMap<FileNumber, Vec<(u64, Lsn)>>;
 
 /// Where the bytes of a version are, and its expiry.
 type Bytes = (Kept, Option<base::clock::WallMs>);
@@ -130,8 +139,7 @@ impl Inner {
             }
             Ok(_) => {}
             Err(error) => {
-                // What the writer has beyond the verified length belongs to nobody.
-                job.writer = None;
+                self.abandon(&mut job);
                 self.counters.checkpoint_failed();
                 tracing::error!(database = %self.name, %error, "a checkpoint failed");
             }
@@ -144,17 +152,27 @@ impl Inner {
         result
     }
 
+    /// Lets go of what a checkpoint that failed has written, at once: on a full disk it would take
+    /// the room that emptying it needs.
+    fn abandon(&self, job: &mut Job) {
+        // What the writer has beyond the verified length belongs to nobody.
+        job.writer = None;
+        if job.is_uncertain {
+            return;
+        }
+        job.writer = continued(&self.env, &self.dir, &job.manifest);
+        if let Err(error) = self.remove_leftovers(&job.manifest) {
+            tracing::warn!(database = %self.name, %error, "files of no checkpoint stay for now");
+        }
+    }
+
     fn checkpoint_with(&self, job: &mut Job, compact: Compact) -> Result<CheckpointReport> {
-        let mut lsn = self.freeze();
-        self.settle(lsn)?;
+        self.freeze();
+        self.settle()?;
         let (frozen, mut making) = {
             let state = self.read();
-            // What was taken back meanwhile is above the position.
-            lsn = lsn.min(self.position());
-            #[cfg(feature = "planted-bugs")]
-            if self.options.planted == Some(crate::planted::Bug::DerivedAheadOfLog) {
-                lsn = Lsn(self.applied.load(Ordering::Acquire));
-            }
+            // Not what was taken back, nor what came later under the same LSNs.
+            let lsn = state.frozen_upto;
             let snapshots = lock(&self.snapshots).positions();
             let files = job.manifest.newest().files.iter().map(|file| (file.number, *file));
             let making = Making {
@@ -172,7 +190,7 @@ impl Inner {
             (state.frozen.clone(), making)
         };
         let empty = frozen.as_deref().is_none_or(Memtable::is_empty);
-        let is_new = lsn > making.job.manifest.newest().lsn || !empty;
+        let is_new = making.lsn > making.job.manifest.newest().lsn || !empty;
         let victim = compaction::choose(&making, compact);
         if !is_new && victim.is_none() {
             self.forget_frozen();
@@ -188,28 +206,17 @@ impl Inner {
         making.finish()
     }
 
-    /// Sets the active memtable aside, unless one is set aside already; answers the newest LSN
-    /// that it may hold.
-    fn freeze(&self) -> Lsn {
+    /// Sets the active memtable aside, unless one is set aside already: it is still there when a
+    /// checkpoint failed. What came later stays where it is then, so this one goes as far as that
+    /// one would have.
+    pub(crate) fn freeze(&self) {
         let mut core = lock(&self.core);
         self.rewind(&mut core);
         let mut state = self.state_mut();
-        match &state.frozen {
-            None => state.frozen = Some(Arc::new(std::mem::take(&mut state.active))),
-            Some(frozen) if frozen.is_empty() => {
-                state.frozen = Some(Arc::new(std::mem::take(&mut state.active)));
-            }
-            // It is still there because a checkpoint failed. What came later stays where it is,
-            // so this one goes as far as that one would have.
-            Some(_) => {
-                let below = state.frozen_upto;
-                return below;
-            }
+        if state.frozen.as_deref().is_none_or(Memtable::is_empty) {
+            state.frozen = Some(Arc::new(std::mem::take(&mut state.active)));
+            state.frozen_upto = Lsn(self.applied.load(Ordering::Acquire));
         }
-        let applied = Lsn(self.applied.load(Ordering::Acquire));
-        state.frozen_upto = applied;
-        drop(state);
-        applied
     }
 
     fn forget_frozen(&self) {
@@ -219,16 +226,20 @@ impl Inner {
         }
     }
 
-    /// Waits until everything up to `lsn` is durable or was taken back.
-    fn settle(&self, lsn: Lsn) -> Result<()> {
+    /// Waits until everything in the frozen memtable is durable and visible, or was taken back.
+    pub(crate) fn settle(&self) -> Result<()> {
         #[cfg(feature = "planted-bugs")]
         if self.options.planted == Some(crate::planted::Bug::DerivedAheadOfLog) {
             return Ok(());
         }
         loop {
             self.rewind(&mut lock(&self.core));
-            let newest = lsn.min(Lsn(self.applied.load(Ordering::Acquire)));
-            if self.log.sync()? >= newest {
+            let epoch = self.epoch.load(Ordering::Acquire);
+            let newest = self.read().frozen_upto;
+            // A sync beside a group vouches for it before readers see it. And what failed and came
+            // again under the same LSN since the look at the memtable is not what is in it.
+            let settled = self.log.sync()? >= newest && self.log.visible() >= newest;
+            if settled && self.log.epoch() == epoch {
                 return Ok(());
             }
             // Its writers are about to write it.
@@ -395,6 +406,7 @@ impl Making<'_> {
 
     /// Makes everything durable, names it and shows it.
     fn finish(mut self) -> Result<CheckpointReport> {
+        let mut unprotected = self.job.unprotected.clone();
         if let Some(writer) = &mut self.job.writer {
             let number = writer.identity().number;
             #[cfg(feature = "planted-bugs")]
@@ -411,7 +423,7 @@ impl Making<'_> {
                 file.verified_len = verified.len;
             }
             self.opened.insert(number, verified.len);
-            let held = self.job.unprotected.entry(number).or_default();
+            let held = unprotected.entry(number).or_default();
             held.push((verified.len, self.job.manifest.newest().lsn));
             held.retain(|(end, _)| *end > verified.protected_len);
         }
@@ -421,9 +433,13 @@ impl Making<'_> {
         let wall = self.inner.log.wall();
         let checkpoint = Checkpoint { lsn: self.lsn, wall, collections, files, index };
         let opened = self.open_files()?;
-        let manifest = self.next_manifest(checkpoint);
+        let files = &self.files;
+        unprotected.retain(|number, _| files.get(number).is_some_and(|file| !file.finished));
+        let manifest = self.next_manifest(checkpoint, &unprotected);
+        self.job.is_uncertain = true;
         self.job.file.store(&manifest)?;
-        self.job.manifest = manifest;
+        self.job.is_uncertain = false;
+        (self.job.manifest, self.job.unprotected) = (manifest, unprotected);
         self.report.lsn = Some(self.lsn);
         self.publish(opened);
         self.job_done()
@@ -481,13 +497,9 @@ impl Making<'_> {
         Ok(opened)
     }
 
-    fn next_manifest(&mut self, checkpoint: Checkpoint) -> Manifest {
+    fn next_manifest(&self, checkpoint: Checkpoint, unprotected: &Unprotected) -> Manifest {
         let mut next = self.job.manifest.clone();
-        let files = &self.files;
-        self.job
-            .unprotected
-            .retain(|number, _| files.get(number).is_some_and(|file| !file.finished));
-        let holds = self.job.unprotected.values().flatten().map(|(_, lsn)| *lsn);
+        let holds = unprotected.values().flatten().map(|(_, lsn)| *lsn);
         next.hold = holds.min().unwrap_or(self.lsn);
         if self.report.compacted.is_some() {
             next.compacted = checkpoint.wall;
@@ -534,6 +546,9 @@ impl Making<'_> {
         for (collection, id, old) in self.history.drain(..) {
             state.history.add(collection, id, old);
         }
+        // Snapshots may have been let go since it was decided what they need.
+        let held = lock(&self.inner.snapshots).oldest();
+        state.history.prune(held);
         // Freeing what they held takes longer than readers should wait.
         let before = (std::mem::replace(&mut state.index, Arc::new(index)), state.frozen.take());
         let dropped = state.collections.dropped_by(self.lsn);
@@ -556,7 +571,14 @@ impl Making<'_> {
         inner.since_checkpoint.store(0, Ordering::Relaxed);
         let manifest = &self.job.manifest;
         let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
-        inner.log.checkpoint(self.lsn)?;
+        // The frame takes an LSN. While the state has writes that failed it must not be theirs:
+        // they would be visible.
+        loop {
+            match inner.log.checkpoint_in(self.lsn, inner.epoch.load(Ordering::Acquire)) {
+                Err(WalError::Rewound { .. }) => inner.rewind(&mut lock(&inner.core)),
+                done => break done?,
+            }
+        }
         #[cfg(feature = "planted-bugs")]
         let oldest = match inner.options.planted {
             Some(crate::planted::Bug::EarlyTrim) => {

@@ -8,7 +8,7 @@
 //! `checkpoint.rs` what happens in the background.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{
     Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard,
 };
@@ -79,7 +79,9 @@ pub(crate) struct Inner {
     pub(crate) reservation: Mutex<Reservation>,
     pub(crate) reserved: AtomicU64,
     pub(crate) counters: Counters,
-    /// Writers that wait for a flush.
+    /// How many writers wait for memory, which a flush gives back.
+    pub(crate) starving: AtomicUsize,
+    /// Where they wait.
     pub(crate) flushed: (Mutex<()>, Condvar),
     pub(crate) background: crate::background::Background,
     /// Given back when the database is closed.

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
 use base::io::{DiskRef, EntryKind, Lock};
@@ -98,7 +98,7 @@ impl Database {
         remove_leftovers(&env.disk, dir, &manifest)?;
         let mut opening = Opening { env, dir, options: &options, report: OpenReport::default() };
         let (at, mut state) = opening.load(&manifest)?;
-        let log = opening.replay(&manifest, at, &mut state)?;
+        let (log, applied) = opening.replay(&manifest, at, &mut state)?;
         if at + 1 < manifest.checkpoints.len() {
             // Data files are written on behind what this checkpoint has: the newer ones, whose
             // records were there, must not be tried again.
@@ -106,8 +106,13 @@ impl Database {
             file.store(&manifest)?;
         }
         let report = opening.report;
-        let inner =
-            assemble(env, dir, &options, budget, Parts { held, file, manifest, state, log })?;
+        let inner = assemble(
+            env,
+            dir,
+            &options,
+            budget,
+            Parts { held, file, manifest, state, log, applied },
+        )?;
         if options.log.background == wal::Background::Threads {
             inner.background.start(&inner);
         }
@@ -158,6 +163,8 @@ struct Parts {
     manifest: Manifest,
     state: State,
     log: Log,
+    /// The newest change that the state has: behind it the log has notes of its own.
+    applied: Lsn,
 }
 
 struct Opening<'a> {
@@ -235,8 +242,8 @@ impl Opening<'_> {
         }
     }
 
-    /// Opens the log and applies everything behind the checkpoint.
-    fn replay(&mut self, manifest: &Manifest, at: usize, state: &mut State) -> Result<Log> {
+    /// Opens the log and applies everything behind the checkpoint; answers the newest change.
+    fn replay(&mut self, manifest: &Manifest, at: usize, state: &mut State) -> Result<(Log, Lsn)> {
         let Some(checkpoint) = manifest.checkpoints.get(at) else {
             return Err(StoreError::Manifest(Arc::from("no checkpoint")));
         };
@@ -248,8 +255,7 @@ impl Opening<'_> {
         }
         let from = checkpoint.lsn;
         let anchor = Arc::new(StartingAt { anchor, lsn: from });
-        let mut replayed = 0;
-        let report = &mut replayed;
+        let (mut replayed, mut applied) = (0, from);
         let (log, _) =
             Log::open(self.env, &log_dir, anchor, self.options.log.clone(), &mut |frame| {
                 // The log's own manifest may be a checkpoint behind.
@@ -257,7 +263,8 @@ impl Opening<'_> {
                     return Ok(());
                 }
                 if let Some(change) = frame.change() {
-                    *report += 1;
+                    replayed += 1;
+                    applied = frame.lsn;
                     state.apply(frame.lsn, change, frame.lsn);
                 }
                 Ok(())
@@ -268,7 +275,7 @@ impl Opening<'_> {
             let what = "it is ahead of its log, which is incomplete or from an older copy";
             return Err(StoreError::Manifest(Arc::from(what)));
         }
-        Ok(log)
+        Ok((log, applied))
     }
 }
 
@@ -309,7 +316,7 @@ fn assemble(
     budget: &Budget,
     parts: Parts,
 ) -> Result<Arc<Inner>> {
-    let Parts { held, file, manifest, state, log } = parts;
+    let Parts { held, file, manifest, state, log, applied } = parts;
     let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
     let marks = Marks {
         checkpoint: log.mark("checkpoint", Hold::Unlimited, oldest),
@@ -327,12 +334,12 @@ fn assemble(
         kept: BTreeMap::new(),
         scrub: crate::heal::ScrubCursor::default(),
         file,
+        is_uncertain: false,
         manifest: manifest.clone(),
     };
     let budget = budget.child(manifest.name.as_str(), budget.stats().limit);
     let reservation = budget.reserve("documents in memory", 0)?;
     let highest = state.collections.highest().map_or(0, |number| number.0);
-    let applied = log.visible();
     let epoch = log.epoch();
     Ok(Arc::new(Inner {
         env: env.clone(),
@@ -350,6 +357,7 @@ fn assemble(
         applied: AtomicU64::new(applied.0),
         epoch: AtomicU64::new(epoch),
         closed: AtomicBool::new(false),
+        starving: AtomicUsize::new(0),
         budget,
         reservation: Mutex::new(reservation),
         reserved: AtomicU64::new(0),
@@ -364,7 +372,7 @@ fn assemble(
 
 /// The writer of the newest data file that is not finished. One that cannot be continued is left
 /// as it is: the next flush begins another, and compaction takes this one.
-fn continued(env: &Environment, dir: &Path, manifest: &Manifest) -> Option<DataWriter> {
+pub(crate) fn continued(env: &Environment, dir: &Path, manifest: &Manifest) -> Option<DataWriter> {
     let unfinished = manifest.newest().files.iter().rev().find(|file| !file.finished)?;
     let identity = FileIdentity { database: manifest.database, number: unfinished.number };
     // What an older checkpoint would fall back upon is below the verified length: never rewritten.

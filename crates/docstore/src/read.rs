@@ -111,7 +111,10 @@ impl Database {
         id: &DocId,
     ) -> Result<Option<Stored>> {
         let lsn = self.inner.touch(snapshot)?;
-        self.inner.get_with(collection, id, Some(lsn), Heal::AsConfigured)
+        let found = self.inner.get_with(collection, id, Some(lsn), Heal::AsConfigured);
+        // What the snapshot sees was kept for as long as it was held.
+        self.inner.touch(snapshot)?;
+        found
     }
 
     /// Holds on to the newest position: reads of the snapshot see it, whatever is written. It
@@ -182,13 +185,8 @@ impl Inner {
         self.load(collection, id, seen, file, heal).map(Some)
     }
 
-    /// The bytes of a version that was seen a moment ago.
-    pub(crate) fn fetch(&self, collection: CollectionId, id: &DocId, seen: Seen) -> Result<Stored> {
-        let file = file_of(&self.read(), &seen);
-        self.load(collection, id, seen, file, Heal::AsConfigured)
-    }
-
-    fn load(
+    /// The bytes of a version that was seen a moment ago, with the file that it was in.
+    pub(crate) fn load(
         &self,
         collection: CollectionId,
         id: &DocId,
@@ -272,7 +270,12 @@ impl Inner {
             let (value, rule) = (request.limit as u64, "from 1 to 10,000");
             return Err(StoreError::Setting { setting: "limit", value, rule });
         }
-        let looked = self.look_up_page(request)?;
+        let looked = self.look_up_page(request);
+        if let Some(snapshot) = request.snapshot() {
+            // What it sees was kept for as long as it was held.
+            self.touch(snapshot)?;
+        }
+        let looked = looked?;
         let page = self.load_page(request, looked.found, looked.position, looked.more);
         let next = page.as_ref().is_ok_and(|page| page.next.is_some());
         match looked.held {

@@ -264,9 +264,13 @@ impl State {
     /// Takes back every change above `last`: their commit failed.
     pub(crate) fn take_back(&mut self, last: Lsn) {
         self.active.take_back(last);
-        if let Some(frozen) = &mut self.frozen {
-            // Nobody else holds it: a flush takes it only once all of it is durable.
-            Arc::make_mut(frozen).take_back(last);
+        if last < self.frozen_upto {
+            // What comes again under these LSNs goes into the active memtable.
+            self.frozen_upto = last;
+            if let Some(frozen) = &mut self.frozen {
+                // Nobody else holds it: a flush takes it only once all of it is durable.
+                Arc::make_mut(frozen).take_back(last);
+            }
         }
         self.collections.take_back(last);
     }

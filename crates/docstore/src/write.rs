@@ -6,6 +6,9 @@
 //! it fails instead, the write is evaluated again. Evaluation happens without the lock of writers;
 //! under it only revisions are compared, and after three changes in between it happens there.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -20,7 +23,9 @@ use wal::{Class, Pending, WalError};
 
 use crate::database::{Core, Database, Inner, lock};
 use crate::error::{Result, StoreError};
+use crate::heal::Heal;
 use crate::memtable::cost_of;
+use crate::read::file_of;
 use crate::request::{Action, Condition, Effect, Refused, Stored, Write, Written};
 use crate::state::{Body, Seen};
 
@@ -290,7 +295,8 @@ impl Inner {
                 self.rewind(&mut lock(&self.core));
                 return Ok(false);
             }
-            if self.log.wait_visible(lsn, LOOK_AGAIN) {
+            // Unless it failed meanwhile and something else was acknowledged under its LSN.
+            if self.log.wait_visible(lsn, LOOK_AGAIN) && self.log.epoch() == epoch {
                 return Ok(true);
             }
             self.check_open()?;
@@ -342,7 +348,7 @@ impl Inner {
         looked: &mut Lsn,
     ) -> Result<Current> {
         let (collection, id) = (write.collection, &write.id);
-        let (seen, revision) = {
+        let (seen, revision, file) = {
             let state = self.read();
             let found = state.collections.get(collection);
             let missing = || StoreError::CollectionNotFound(Arc::from(collection.to_string()));
@@ -359,7 +365,9 @@ impl Inner {
                     return Err(StoreError::DocCorrupt { id: id.clone(), lsn });
                 }
             }
-            (seen, revision)
+            // Compaction may move it before it is read: this handle has it all the same.
+            let file = seen.as_ref().and_then(|seen| file_of(&state, seen));
+            (seen, revision, file)
         };
         if plan.collections.iter().all(|(known, _)| *known != collection) {
             plan.collections.push((collection, revision));
@@ -375,7 +383,9 @@ impl Inner {
             || write.conditions.iter().any(|condition| matches!(condition, Condition::Test(_)));
         let stored = match live {
             None => None,
-            Some(seen) if needs_bytes => Some(self.fetch(collection, id, seen)?),
+            Some(seen) if needs_bytes => {
+                Some(self.load(collection, id, seen, file, Heal::AsConfigured)?)
+            }
             Some(seen) => Some(Stored {
                 revision: seen.lsn,
                 expires_at: seen.expires_at,

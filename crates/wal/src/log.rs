@@ -289,12 +289,25 @@ impl Log {
     /// # Errors
     /// When `lsn` is past the durable one, or as [`Log::commit`].
     pub fn checkpoint(&self, lsn: Lsn) -> Result<()> {
+        self.checkpoint_with(lsn, self.transaction())
+    }
+
+    /// The same unless writes have failed since `epoch`: for owners whose memory may still have
+    /// them, under LSNs that the note would take.
+    ///
+    /// # Errors
+    /// As [`Log::checkpoint`]; `TxnConflict` ([`WalError::Rewound`]) when writes failed.
+    pub fn checkpoint_in(&self, lsn: Lsn, epoch: u64) -> Result<()> {
+        self.checkpoint_with(lsn, self.transaction().in_epoch(epoch))
+    }
+
+    fn checkpoint_with(&self, lsn: Lsn, tx: Transaction) -> Result<()> {
         let durable = self.sync()?;
         if lsn > durable {
             let rule = "at most the durable LSN";
             return Err(WalError::Setting { setting: "checkpoint LSN", value: lsn.0, rule });
         }
-        let mut tx = self.transaction().class(Class::Reclaim);
+        let mut tx = tx.class(Class::Reclaim);
         tx.push_lsn(Kind::Checkpoint, lsn)?;
         self.commit(tx)?;
         let mut state = lock(&self.shared.state);

@@ -8,5 +8,6 @@ mod index;
 mod model;
 mod patch;
 mod patch_reference;
+mod review;
 mod validation;
 mod world;
