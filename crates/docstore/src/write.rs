@@ -329,7 +329,14 @@ impl Inner {
                     plan.effects.push(effect);
                     known.insert(key, Current { base: current.base, stored: next });
                 }
-                Err(error) => return refuse(error, looked),
+                Err(error) => {
+                    // A schema that was set since then may be what refuses it.
+                    let state = self.read();
+                    let owner = state.collections.get(write.collection);
+                    let newest = owner.map_or(Lsn::ZERO, |owner| owner.revision());
+                    drop(state);
+                    return refuse(error, looked.max(newest));
+                }
             }
         }
         plan.class = match writes.iter().all(|write| matches!(write.action, Action::Delete)) {
