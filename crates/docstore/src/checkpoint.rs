@@ -511,11 +511,7 @@ impl Making<'_> {
         let surplus = next.checkpoints.len().saturating_sub(most);
         next.checkpoints.drain(..surplus);
         let state = self.inner.read();
-        // What was written again, or healed, is lost no more.
-        let lost = state
-            .quarantine
-            .iter()
-            .filter(|((collection, id), lsn)| state.revision(*collection, id) == **lsn);
+        let lost = state.quarantined();
         let lost = lost.map(|((collection, id), lsn)| Quarantined {
             collection: *collection,
             id: id.clone(),
@@ -558,8 +554,9 @@ impl Making<'_> {
         state.collections.forget(&dropped);
         let oldest = self.inner.oldest_reader();
         state.collections.forget_older_properties(oldest.min(self.lsn));
-        let kept: Vec<_> = self.job.manifest.quarantine.iter().map(|lost| &lost.id).collect();
-        state.quarantine.retain(|(_, id), _| kept.contains(&id));
+        let lost: BTreeMap<_, _> =
+            state.quarantined().map(|(key, lsn)| (key.clone(), *lsn)).collect();
+        state.quarantine = lost;
         drop(state);
         drop(before);
     }

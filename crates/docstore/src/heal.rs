@@ -32,13 +32,13 @@ pub(crate) struct ScrubCursor {
 pub struct HealReport {
     /// Stripes that were checked.
     pub stripes: u64,
-    /// Blocks that were made again from parity.
+    /// Blocks that were made again from parity, and headers from their copy.
     pub blocks_healed: u64,
     /// Documents that were found damaged after that.
     pub corrupted: u64,
     /// Of them, those that the log still had.
     pub healed: u64,
-    /// The others: now in quarantine.
+    /// Of them, those that are lost: now in quarantine. The others were written again meanwhile.
     pub unrecoverable: Vec<(CollectionId, DocId, Lsn)>,
     /// Whether the pass over all files is complete.
     pub complete: bool,
@@ -115,7 +115,7 @@ impl Database {
     #[must_use]
     pub fn quarantine(&self) -> Vec<(CollectionId, DocId, Lsn)> {
         let state = self.inner.read();
-        let lost = state.quarantine.iter();
+        let lost = state.quarantined();
         lost.map(|((collection, id), lsn)| (*collection, id.clone(), *lsn)).collect()
     }
 }
@@ -272,52 +272,59 @@ impl Inner {
         }
         let stripe_bytes = file.layout().geometry.stripe_bytes();
         let stripes = file.complete_len() / stripe_bytes;
-        let until = stripes.min(cursor.stripe.saturating_add(STEP_STRIPES));
-        let mut lost = Vec::new();
-        for stripe in cursor.stripe..until {
-            report.stripes += 1;
-            match file.heal_stripe(stripe)? {
+        let first = cursor.stripe;
+        let most = first.saturating_add(STEP_STRIPES).min(stripes);
+        let (mut lost, mut blocks) = (Vec::new(), 0);
+        if first == 0 {
+            blocks += file.heal_header()? as u64;
+        }
+        while cursor.stripe < most && lost.len() < self.options.healing_batch {
+            match file.heal_stripe(cursor.stripe)? {
                 Outcome::Sound => {}
-                Outcome::Healed(_) => {
-                    report.blocks_healed += 1;
-                    job.unreadable.retain(|unreadable| *unreadable != number);
-                }
+                Outcome::Healed(_) => blocks += 1,
                 Outcome::Lost(ranges) => lost.extend(ranges),
             }
+            cursor.stripe += 1;
         }
-        let checked = until - cursor.stripe;
-        if until == stripes {
+        if blocks > 0 {
+            job.unreadable.retain(|unreadable| *unreadable != number);
+        }
+        let checked = cursor.stripe - first;
+        if cursor.stripe == stripes {
             let tail = file.check_tail()?;
             lost.extend(tail.into_iter().map(|damage| damage.range));
             (cursor.file, cursor.stripe) = (number.0 + 1, 0);
-        } else {
-            cursor.stripe = until;
         }
+        report.stripes += checked;
+        report.blocks_healed += blocks;
         self.counters.heal(|healing| {
             healing.stripes += checked;
-            healing.blocks_healed += report.blocks_healed;
+            healing.blocks_healed += blocks;
         });
-        for range in lost {
-            self.heal_lost(number, &file, &range, report)?;
+        if !lost.is_empty() {
+            self.heal_lost(number, &file, &lost, report)?;
         }
         drop(job);
         Ok(())
     }
 
-    /// Heals the documents that a damage hit which parity could not undo.
+    /// Heals the documents that damage hit which parity could not undo.
     fn heal_lost(
         &self,
         number: FileNumber,
         file: &DataFile,
-        range: &Range<u64>,
+        ranges: &[Range<u64>],
         report: &mut HealReport,
     ) -> Result<()> {
-        let near = range.start.saturating_sub(REACH)..range.end;
+        let is_near = |offset: u64| {
+            let near = |range: &Range<u64>| range.start.saturating_sub(REACH)..range.end;
+            ranges.iter().any(|range| near(range).contains(&offset))
+        };
         let index = Arc::clone(&self.read().index);
         for collection in index.collections() {
             for (id, entry) in index.range(collection, Bound::Unbounded, Bound::Unbounded) {
                 let at = entry.location;
-                if at.file != number || !near.contains(&u64::from(at.offset)) {
+                if at.file != number || !is_near(u64::from(at.offset)) {
                     continue;
                 }
                 let expected = Expected { collection, id: &id, lsn: entry.lsn };
@@ -330,8 +337,11 @@ impl Inner {
                 self.counters.heal(|healing| healing.corrupted += 1);
                 match self.heal_document(collection, &id, entry.lsn, at, file) {
                     Ok(_) => report.healed += 1,
+                    // One that was written again is not needed any more.
                     Err(StoreError::DocCorrupt { .. }) => {
-                        report.unrecoverable.push((collection, id, entry.lsn));
+                        if self.read().revision(collection, &id) == entry.lsn {
+                            report.unrecoverable.push((collection, id, entry.lsn));
+                        }
                     }
                     Err(error) => return Err(error),
                 }

@@ -96,7 +96,8 @@ impl Database {
         let held = take_lock(&env.disk, dir)?;
         let (mut file, mut manifest) = ManifestFile::open(&env.disk, dir)?;
         remove_leftovers(&env.disk, dir, &manifest)?;
-        let mut opening = Opening { env, dir, options: &options, report: OpenReport::default() };
+        let (report, replayed_bytes) = (OpenReport::default(), 0);
+        let mut opening = Opening { env, dir, options: &options, report, replayed_bytes };
         let (at, mut state) = opening.load(&manifest)?;
         let (log, applied) = opening.replay(&manifest, at, &mut state)?;
         if at + 1 < manifest.checkpoints.len() {
@@ -105,14 +106,9 @@ impl Database {
             manifest.checkpoints.truncate(at + 1);
             file.store(&manifest)?;
         }
-        let report = opening.report;
-        let inner = assemble(
-            env,
-            dir,
-            &options,
-            budget,
-            Parts { held, file, manifest, state, log, applied },
-        )?;
+        let (report, replayed_bytes) = (opening.report, opening.replayed_bytes);
+        let parts = Parts { held, file, manifest, state, log, applied, replayed_bytes };
+        let inner = assemble(env, dir, &options, budget, parts)?;
         if options.log.background == wal::Background::Threads {
             inner.background.start(&inner);
         }
@@ -165,6 +161,7 @@ struct Parts {
     log: Log,
     /// The newest change that the state has: behind it the log has notes of its own.
     applied: Lsn,
+    replayed_bytes: u64,
 }
 
 struct Opening<'a> {
@@ -172,6 +169,8 @@ struct Opening<'a> {
     dir: &'a Path,
     options: &'a Options,
     report: OpenReport,
+    /// Bytes of log behind the checkpoint.
+    replayed_bytes: u64,
 }
 
 impl Opening<'_> {
@@ -255,13 +254,14 @@ impl Opening<'_> {
         }
         let from = checkpoint.lsn;
         let anchor = Arc::new(StartingAt { anchor, lsn: from });
-        let (mut replayed, mut applied) = (0, from);
+        let (mut replayed, mut applied, mut bytes) = (0, from, 0);
         let (log, _) =
             Log::open(self.env, &log_dir, anchor, self.options.log.clone(), &mut |frame| {
                 // The log's own manifest may be a checkpoint behind.
                 if frame.lsn <= from {
                     return Ok(());
                 }
+                bytes += wal::frame::frame_bytes(frame.payload.len()) as u64;
                 if let Some(change) = frame.change() {
                     replayed += 1;
                     applied = frame.lsn;
@@ -270,6 +270,7 @@ impl Opening<'_> {
                 Ok(())
             })?;
         self.report.replayed = replayed;
+        self.replayed_bytes = bytes;
         if log.durable() < from {
             // Nothing derived gets ahead of the log, so this is not the log that it came from.
             let what = "it is ahead of its log, which is incomplete or from an older copy";
@@ -316,7 +317,7 @@ fn assemble(
     budget: &Budget,
     parts: Parts,
 ) -> Result<Arc<Inner>> {
-    let Parts { held, file, manifest, state, log, applied } = parts;
+    let Parts { held, file, manifest, state, log, applied, replayed_bytes } = parts;
     let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
     let marks = Marks {
         checkpoint: log.mark("checkpoint", Hold::Unlimited, oldest),
@@ -353,7 +354,8 @@ fn assemble(
         job: Mutex::new(job),
         snapshots: Mutex::new(Snapshots::default()),
         next_collection: AtomicU32::new(manifest.next_collection.max(highest.saturating_add(1))),
-        since_checkpoint: AtomicU64::new(0),
+        // What was replayed would be replayed again: it counts towards the next checkpoint.
+        since_checkpoint: AtomicU64::new(replayed_bytes),
         applied: AtomicU64::new(applied.0),
         epoch: AtomicU64::new(epoch),
         closed: AtomicBool::new(false),

@@ -46,7 +46,8 @@ pub struct Options {
     pub healing: bool,
     /// Whether they are healed when a read finds them. Default true.
     pub healing_on_read: bool,
-    /// Documents healed by one step of a scrub, at most. Default 100.
+    /// Damaged places that parity cannot undo after which a step of a scrub ends: the documents
+    /// there are healed from the log, and the next step goes on behind them. Default 100.
     pub healing_batch: usize,
     /// A defect to run with, so that the tests can show that they notice.
     #[cfg(feature = "planted-bugs")]
@@ -115,7 +116,7 @@ impl Options {
             return bad("compaction.garbage_ratio", value, "between 0 and 1");
         }
         if self.healing_batch == 0 {
-            return bad("healing.max_batch_size", 0, "at least one document");
+            return bad("healing.max_batch_size", 0, "at least one place");
         }
         Ok(())
     }

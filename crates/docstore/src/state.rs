@@ -141,6 +141,14 @@ impl State {
         lost.filter(|lost| *lost == lsn)
     }
 
+    /// Documents whose newest version is lost. One that was written again is lost no more.
+    pub(crate) fn quarantined(&self) -> impl Iterator<Item = (&(CollectionId, DocId), &Lsn)> {
+        let newest = |collection: CollectionId, id: &DocId| self.revision(collection, id);
+        self.quarantine
+            .iter()
+            .filter(move |((collection, id), lsn)| newest(*collection, id) == **lsn)
+    }
+
     fn memtables(&self) -> impl Iterator<Item = &Memtable> {
         std::iter::once(&self.active).chain(self.frozen.as_deref())
     }
@@ -169,23 +177,22 @@ impl State {
         now: WallMs,
         most: usize,
     ) -> Vec<(DocId, Lsn)> {
-        let mut found = Vec::new();
-        for table in self.memtables() {
-            if let Some(part) = table.part(collection) {
-                found.extend(part.expired(now, most));
-            }
-        }
+        // What was written again since is found above the place where it expired. Left out at once,
+        // it does not take the place of others.
+        let is_newest = |(id, lsn): &(DocId, Lsn)| self.revision(collection, id) == *lsn;
+        let parts = self.memtables().filter_map(|table| table.part(collection));
+        let in_memory = parts.flat_map(|part| part.expired(now, usize::MAX));
+        let mut found: Vec<(DocId, Lsn)> = in_memory.filter(is_newest).take(most).collect();
         let mut after = None;
         while found.len() < most {
             let page = self.index.expired(collection, now, after.as_ref(), most);
-            found.extend(page.documents.into_iter().map(|(id, entry)| (id, entry.lsn)));
+            let expired = page.documents.into_iter().map(|(id, entry)| (id, entry.lsn));
+            found.extend(expired.filter(is_newest));
             after = page.next;
             if after.is_none() {
                 break;
             }
         }
-        // What was written again since is found above the place where it expired.
-        found.retain(|(id, lsn)| self.revision(collection, id) == *lsn);
         found.sort_unstable();
         found.dedup();
         found.truncate(most);

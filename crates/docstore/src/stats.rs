@@ -202,7 +202,7 @@ impl Database {
             collections,
             committed: load(&counters.committed),
             tombstones: state.tombstones() + files.iter().map(|file| file.tombstones).sum::<u64>(),
-            quarantined: state.quarantine.len() as u64,
+            quarantined: state.quarantined().count() as u64,
             log: inner.log.status(),
             data_files: files.len() as u64,
             data_bytes: files.iter().map(|file| file.verified_len).sum(),
