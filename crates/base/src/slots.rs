@@ -92,6 +92,33 @@ pub struct Kind {
     pub version: u32,
 }
 
+/// One file of a set, as [`Slots::inspect`] finds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SlotReport {
+    /// The file.
+    pub path: PathBuf,
+    /// How it is.
+    pub condition: Condition,
+}
+
+/// How one file of a set is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Condition {
+    /// There is none.
+    Missing,
+    /// It holds a version of the value.
+    Valid {
+        /// Which version, from 1.
+        sequence: u64,
+        /// Length of the value.
+        bytes: u64,
+    },
+    /// A later version of docdb wrote it, in this format version.
+    Newer(u32),
+    /// It holds no version of the value: it is damaged, or its writer was interrupted.
+    Invalid,
+}
+
 fn slot_path(base: &Path, i: usize) -> PathBuf {
     let mut name = base.as_os_str().to_owned();
     name.push(format!(".{i}"));
@@ -184,6 +211,31 @@ impl Slots {
             None if found => Err(SlotError::Corrupt(base.to_path_buf())),
             None => Err(SlotError::Missing(base.to_path_buf())),
         }
+    }
+
+    /// Looks at every file of a set by itself and writes nothing. One that is not valid costs
+    /// nothing as long as another one is: opening the set writes it again.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn inspect(disk: &DiskRef, base: &Path, kind: Kind) -> Result<Vec<SlotReport>, SlotError> {
+        let mut reports = Vec::with_capacity(FILES);
+        for i in 0..FILES {
+            let path = slot_path(base, i);
+            let condition = match disk.open(&path, Open::Read) {
+                Ok(file) => match decode(&file, kind).map_err(at(&path))? {
+                    Slot::Valid(sequence, value) => {
+                        Condition::Valid { sequence, bytes: value.len() as u64 }
+                    }
+                    Slot::Newer(version) => Condition::Newer(version),
+                    Slot::Invalid => Condition::Invalid,
+                },
+                Err(e) if e.kind() == io::ErrorKind::NotFound => Condition::Missing,
+                Err(source) => return Err(SlotError::Io { path, source }),
+            };
+            reports.push(SlotReport { path, condition });
+        }
+        Ok(reports)
     }
 
     /// Opens the set, reads the newest value and makes it durable before returning it.
@@ -303,6 +355,22 @@ mod tests {
 
     fn base() -> PathBuf {
         PathBuf::from("/MANIFEST")
+    }
+
+    #[test]
+    fn a_look_names_every_file_that_holds_no_version() {
+        let disk = MemDisk::shared();
+        Slots::create(&disk, &base(), KIND, b"one").unwrap();
+        let look = || -> Vec<Condition> {
+            let reports = Slots::inspect(&disk, &base(), KIND).unwrap();
+            reports.into_iter().map(|report| report.condition).collect()
+        };
+        let valid = |sequence| Condition::Valid { sequence, bytes: 3 };
+        assert_eq!(look(), [valid(1), valid(2), valid(3)]);
+        let file = disk.open(&slot_path(&base(), 1), Open::Write).unwrap();
+        write_all_at(&*file, b"X", 33).unwrap();
+        disk.remove_file(&slot_path(&base(), 2)).unwrap();
+        assert_eq!(look(), [valid(1), Condition::Invalid, Condition::Missing]);
     }
 
     #[test]

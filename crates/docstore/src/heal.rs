@@ -34,6 +34,8 @@ pub struct HealReport {
     pub stripes: u64,
     /// Blocks that were made again from parity, and headers from their copy.
     pub blocks_healed: u64,
+    /// Copies of headers of data files that were written again.
+    pub headers_healed: u64,
     /// Documents that were found damaged after that.
     pub corrupted: u64,
     /// Of them, those that the log still had.
@@ -275,9 +277,6 @@ impl Inner {
         let first = cursor.stripe;
         let most = first.saturating_add(STEP_STRIPES).min(stripes);
         let (mut lost, mut blocks) = (Vec::new(), 0);
-        if first == 0 {
-            blocks += file.heal_header()? as u64;
-        }
         while cursor.stripe < most && lost.len() < self.options.healing_batch {
             match file.heal_stripe(cursor.stripe)? {
                 Outcome::Sound => {}
@@ -285,6 +284,12 @@ impl Inner {
                 Outcome::Lost(ranges) => lost.extend(ranges),
             }
             cursor.stripe += 1;
+        }
+        // A file that is read by a layout that is not its own has nothing that is sound.
+        if first == 0 && lost.is_empty() {
+            let headers = file.heal_header()? as u64;
+            report.headers_healed += headers;
+            blocks += headers;
         }
         if blocks > 0 {
             job.unreadable.retain(|unreadable| *unreadable != number);

@@ -30,12 +30,15 @@ mod options;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod read;
+mod rebuild;
 mod request;
+mod salvage;
 mod snapshots;
 mod state;
 mod stats;
 mod store;
 mod transaction;
+mod verify;
 mod write;
 
 pub use admin::DropMode;
@@ -56,8 +59,14 @@ pub use manifest::{
 pub use open::OpenReport;
 pub use options::Options;
 pub use read::{PAGE_DOCUMENTS_MAX, Page, ScanRequest};
+pub use rebuild::{Doubt, InDoubt, RebuildReport, rebuild_index};
 pub use request::{Action, Condition, Effect, Expiry, Refused, Stored, Test, Write, Written};
+pub use salvage::{DatabaseSalvage, DatabaseSalvageReport};
 pub use snapshots::SnapshotId;
 pub use stats::{CheckpointReport, CollectionStats, DatabaseStats, HealingStats};
 pub use store::{DatabaseEntry, RefusedDirectory, Store};
 pub use transaction::Transaction;
+pub use verify::{
+    CheckpointCheck, CollectionCheck, FileCheck, LogCheck, ManifestInspection, Problem, Severity,
+    Verdict, VerifyReport, inspect_manifest, verify,
+};

@@ -1,4 +1,5 @@
-//! The MANIFEST: what of a database exists, beside its log.
+//! The MANIFEST: what of a database exists, beside its log. `docs/formats/manifest.md` is the
+//! normative text of the format.
 //!
 //! A value in the slot files `MANIFEST.0` to `.2` (see [`base::slots`]: checksum, sequence, three
 //! files of which a crash can hurt one). Integers are little-endian; lists are a u32 count and
@@ -32,7 +33,7 @@ use std::sync::Arc;
 use base::clock::WallMs;
 use base::document::Document;
 use base::io::DiskRef;
-use base::slots::{Kind, SlotError, Slots};
+use base::slots::{Kind, SlotError, SlotReport, Slots};
 use base::words::{CollectionId, DatabaseId, DocId, Lsn, Name};
 
 use crate::error::{Result, StoreError};
@@ -428,6 +429,11 @@ impl ManifestFile {
             Err(SlotError::Missing(_)) => Ok(None),
             Err(error) => Err(StoreError::slots(error)),
         }
+    }
+
+    /// Looks at each of the files in `dir` by itself, writing nothing.
+    pub(crate) fn inspect(disk: &DiskRef, dir: &Path) -> Result<Vec<SlotReport>> {
+        Slots::inspect(disk, &dir.join(FILE_NAME), KIND).map_err(StoreError::slots)
     }
 
     /// Replaces the value; durable on return.

@@ -18,15 +18,19 @@ use wal::{Anchor, Environment, FileAnchor, Hold, Log, LogState};
 use crate::background::Background;
 use crate::checkpoint::{Compact, Job, remove_leftovers};
 use crate::collections::Collections;
-use crate::data::{DataFile, DataWriter, FileIdentity};
+use crate::data::{
+    Condition, DataError, DataFile, DataWriter, FileHeader, FileIdentity, Found, Geometry, Layout,
+    Parity, Payloads,
+};
 use crate::database::{Core, Database, Inner, Marks, lock};
 use crate::error::{Op, Result, StoreError, sync_dir};
-use crate::index::{self, Index};
+use crate::index;
 use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
 use crate::options::Options;
 use crate::snapshots::Snapshots;
 use crate::state::State;
 use crate::stats::Counters;
+use crate::verify::load_index;
 
 /// The log's directory within that of its database.
 pub(crate) const LOG_DIR: &str = "log";
@@ -202,43 +206,22 @@ impl Opening<'_> {
     }
 
     fn load_one(&self, database: DatabaseId, checkpoint: &Checkpoint) -> Result<State> {
-        let mut base = index::Table::new();
-        let mut runs = Vec::new();
-        for info in &checkpoint.index {
-            let table = index::file::load(&self.env.disk, self.dir, info)?;
-            match info.header.kind {
-                index::file::Kind::Base => base = table,
-                index::file::Kind::Run => runs.push(table),
-            }
-        }
+        let index = load_index(&self.env.disk, self.dir, checkpoint)?;
         let mut files = BTreeMap::new();
         for record in &checkpoint.files {
             files.insert(record.number, Arc::new(self.open_file(database, record)?));
         }
         Ok(State {
-            index: Arc::new(Index::of(base, runs)),
+            index: Arc::new(index),
             collections: Collections::of(&checkpoint.collections),
             files,
             ..State::default()
         })
     }
 
-    /// Opens a data file. One whose header is damaged is opened by what the manifest knows: its
-    /// records verify by themselves, and a scrub writes the header anew.
     fn open_file(&self, database: DatabaseId, record: &FileRecord) -> Result<DataFile> {
-        let identity = FileIdentity { database, number: record.number };
-        let opened = DataFile::open(&self.env.disk, self.dir, identity, record.verified_len);
-        match opened {
-            Err(crate::data::DataError::Corrupt { .. }) => {
-                let (geometry, parity) = (self.options.geometry, self.options.parity);
-                let layout = crate::data::Layout { geometry, parity };
-                let header = crate::data::FileHeader { identity, layout };
-                tracing::error!(file = %record.number, "the header of a data file is damaged");
-                let (disk, len) = (&self.env.disk, record.verified_len);
-                Ok(DataFile::open_without_header(disk, self.dir, header, len)?)
-            }
-            opened => Ok(opened?),
-        }
+        let preferred = Layout { geometry: self.options.geometry, parity: self.options.parity };
+        Ok(open_file(&self.env.disk, self.dir, database, record, preferred)?)
     }
 
     /// Opens the log and applies everything behind the checkpoint; answers the newest change.
@@ -372,6 +355,46 @@ fn assemble(
     }))
 }
 
+/// Opens a data file. One whose header is damaged is opened by the layout in which its data makes
+/// sense, `preferred` first: its records verify by themselves, and a scrub writes the header anew.
+pub(crate) fn open_file(
+    disk: &DiskRef,
+    dir: &Path,
+    database: DatabaseId,
+    record: &FileRecord,
+    preferred: Layout,
+) -> std::result::Result<DataFile, DataError> {
+    let identity = FileIdentity { database, number: record.number };
+    let damaged = match DataFile::open(disk, dir, identity, record.verified_len) {
+        Err(error @ DataError::Corrupt { .. }) => error,
+        opened => return opened,
+    };
+    tracing::error!(file = %record.number, error = %damaged, "a header of a data file is lost");
+    let open = |layout| {
+        let header = FileHeader { identity, layout };
+        DataFile::open_without_header(disk, dir, header, record.verified_len)
+    };
+    let others = [Geometry::Standard, Geometry::Tiny]
+        .into_iter()
+        .flat_map(|geometry| [Parity::On, Parity::Off].map(|parity| Layout { geometry, parity }));
+    for layout in std::iter::once(preferred).chain(others) {
+        let file = open(layout)?;
+        if makes_sense(&file)? {
+            return Ok(file);
+        }
+    }
+    open(preferred)
+}
+
+/// Whether a file that was opened without its header begins as its layout says.
+fn makes_sense(file: &DataFile) -> std::result::Result<bool, DataError> {
+    if file.complete_len() > 0 {
+        return Ok(!matches!(file.check_stripe(0)?, Condition::Lost(_)));
+    }
+    let first = file.records(0..file.verified_len(), Payloads::Skip).next().transpose()?;
+    Ok(matches!(first, Some(Found::Record(_))))
+}
+
 /// The writer of the newest data file that is not finished. One that cannot be continued is left
 /// as it is: the next flush begins another, and compaction takes this one.
 pub(crate) fn continued(env: &Environment, dir: &Path, manifest: &Manifest) -> Option<DataWriter> {
@@ -387,7 +410,7 @@ pub(crate) fn continued(env: &Environment, dir: &Path, manifest: &Manifest) -> O
     }
 }
 
-fn take_lock(disk: &DiskRef, dir: &Path) -> Result<Box<dyn Lock>> {
+pub(crate) fn take_lock(disk: &DiskRef, dir: &Path) -> Result<Box<dyn Lock>> {
     let path = dir.join(LOCK_NAME);
     disk.lock(&path).map_err(|e| {
         if e.kind() == std::io::ErrorKind::WouldBlock {

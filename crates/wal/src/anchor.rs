@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::io::DiskRef;
-use base::slots::{Kind, SlotError, Slots};
+use base::slots::{Kind, SlotError, SlotReport, Slots};
 use base::words::{DatabaseId, Lsn};
 
 use crate::error::{Op, Result, WalError};
@@ -194,6 +194,14 @@ impl FileAnchor {
             Err(SlotError::Missing(_) | SlotError::Corrupt(_)) => Ok(false),
             Err(e @ SlotError::Io { .. }) => Err(slot_error(&e)),
         }
+    }
+
+    /// Looks at each of the files by itself, writing nothing.
+    ///
+    /// # Errors
+    /// When the disk fails.
+    pub fn inspect(disk: &DiskRef, dir: &Path) -> Result<Vec<SlotReport>> {
+        Slots::inspect(disk, &dir.join(FILE_NAME), KIND).map_err(|e| slot_error(&e))
     }
 
     /// Reads the state without writing anything.
