@@ -6,12 +6,14 @@
 mod errors;
 mod inspect;
 mod repair;
+mod verify;
 mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use base::error::Coded;
 use clap::{CommandFactory, Parser, Subcommand};
 
 /// Exit code of a command that could not do what was asked. Clap ends with 2 by itself when the
@@ -27,6 +29,8 @@ Exit codes:
   1  the command failed; the reason is on standard error
   2  the command line is wrong
   3  nothing was changed, because nobody agreed (`repair`)
+  4  something is damaged and nothing is lost (`verify`)
+  5  something is lost (`verify`)
 
 A failure ends with code=NAME; `docdb errors NAME` says what the code means.";
 
@@ -37,6 +41,7 @@ Examples:
   docdb errors 25 --json
   docdb version --json
   docdb inspect wal --help
+  docdb verify --help
   docdb repair --help";
 
 /// One binary instead of a document database, a search engine and a log collector
@@ -61,6 +66,8 @@ enum Command {
     Inspect(inspect::Arguments),
     /// Make what is damaged usable again
     Repair(repair::Arguments),
+    /// Check a database without changing anything
+    Verify(verify::Arguments),
     /// Print the version
     Version(version::Arguments),
 }
@@ -84,6 +91,12 @@ pub(crate) fn run(
             Ok(repair::Done::Yes) => Ok(()),
             Err(e) => Err(e),
         },
+        Some(Command::Verify(arguments)) => match verify::run(arguments, out) {
+            Ok(docstore::Verdict::Clean) => Ok(()),
+            Ok(docstore::Verdict::Healable) => return ExitCode::from(verify::HEALABLE),
+            Ok(docstore::Verdict::Lost) => return ExitCode::from(verify::LOST),
+            Err(e) => Err(e),
+        },
         Some(Command::Version(arguments)) => version::run(arguments, out),
     };
     finish(done.and_then(|()| out.flush()), err)
@@ -99,6 +112,11 @@ fn refuse(said: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> ExitC
 
 /// A failure of the log as the commands hand it on, with the code that `docdb errors` explains.
 fn failed(error: wal::WalError) -> io::Error {
+    coded(&error)
+}
+
+/// The same for any failure that has such a code.
+fn coded(error: &(impl Coded + std::fmt::Display)) -> io::Error {
     let code = error.code().name();
     io::Error::other(format!("{error} code={code}"))
 }

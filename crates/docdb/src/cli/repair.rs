@@ -1,7 +1,11 @@
-//! `docdb repair`: making what is damaged usable again, and saying what is lost.
+//! `docdb repair`: making what is damaged usable again, and saying what is lost. A log by itself is
+//! salvaged here; `database` and `index` have what concerns databases.
+
+mod database;
+mod index;
 
 use std::io::{self, BufRead, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use base::clock::SystemClock;
 use base::io::RealDisk;
@@ -15,11 +19,15 @@ use super::failed;
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
-    /// Make the damaged log in this directory open again: what is whole is kept, what is lost is
-    /// reported and recorded in the log, the damaged files are copied to its `quarantine` first
-    #[arg(long, value_name = "DIR", required = true)]
-    salvage: PathBuf,
-    /// Do it without asking
+    /// Make a database open again whose log is damaged, or a log in a directory of its own: what is
+    /// whole is kept, what is lost is reported and recorded in the log, the damaged files are
+    /// copied to the log's `quarantine` first
+    #[arg(long, value_name = "DIR", required_unless_present = "rebuild_index")]
+    salvage: Option<PathBuf>,
+    /// Make the index of a closed database again, from its data files and its log
+    #[arg(long, value_name = "DIR", conflicts_with = "salvage")]
+    rebuild_index: Option<PathBuf>,
+    /// Do it without asking; with --rebuild-index: even in doubt about what is lost
     #[arg(long)]
     yes: bool,
     /// Print the report as JSON; `applied` says whether it was carried out
@@ -28,20 +36,27 @@ pub(super) struct Arguments {
 }
 
 const HELP: &str = "\
-The report is shown first. On a terminal you are then asked; without one, --yes is
-needed and nothing is changed otherwise. A log that opens as it is is not touched.
+The report of a salvage is shown first. On a terminal you are then asked; without one,
+--yes is needed and nothing is changed otherwise. A log that opens as it is is not touched.
 Salvaging needs room for copies of the damaged files and for what is written anew.
 
+An index is rebuilt without asking when nothing speaks against it. When records can be
+read no more, and neither an older checkpoint nor the log tells whose they were, an older
+version of a document may come up in the place of a lost one: then you are asked, and the
+report stays in the directory as `rebuilt-<index>.txt` for as long as you leave it there.
+
 Exit codes:
-  0  salvaged, or there was nothing to do
-  1  not salvaged: the log is in use, there is none, no room, or the disk failed
+  0  repaired, or there was nothing to do
+  1  not repaired: it is in use, there is none, no room, or the disk failed
   2  the command line is wrong
-  3  not salvaged because nobody said yes; nothing was changed
+  3  not repaired because nobody said yes; nothing was changed
 
 Examples:
   docdb repair --salvage data/orders
   docdb repair --salvage data/orders --yes
-  docdb repair --salvage data/orders --yes --json | jq .lost";
+  docdb repair --salvage data/orders --yes --json | jq .lost
+  docdb repair --rebuild-index data/orders
+  docdb repair --rebuild-index data/orders --yes --json | jq .documents";
 
 /// How a repair ended without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,25 +76,35 @@ pub(super) fn run(
     let input = io::stdin();
     let answer =
         if input.is_terminal() { Some(&mut input.lock() as &mut dyn BufRead) } else { None };
-    salvage(arguments, answer, out, err)
+    let env = Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None };
+    match (&arguments.rebuild_index, &arguments.salvage) {
+        (Some(dir), _) => index::run(arguments, &env, dir, answer, out, err),
+        (None, Some(dir)) if dir.join("log").is_dir() => {
+            database::run(arguments, &env, dir, answer, out, err)
+        }
+        (None, Some(dir)) => salvage(arguments, &env, dir, answer, out, err),
+        // Clap asks for one of them.
+        (None, None) => Ok(Done::Yes),
+    }
 }
 
 /// Plans, shows, asks `answers` unless told not to, and carries out.
 fn salvage(
     arguments: &Arguments,
+    env: &Environment,
+    dir: &Path,
     answers: Option<&mut dyn BufRead>,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<Done> {
-    let env = Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None };
-    let planned = Salvage::plan(&env, &arguments.salvage, &Options::default()).map_err(failed)?;
+    let planned = Salvage::plan(env, dir, &Options::default()).map_err(failed)?;
     let report = planned.report();
     let nothing = report.outcome == Outcome::NothingToDo;
     if !arguments.json {
         write!(out, "{report}")?;
         out.flush()?;
     }
-    let agreed = nothing || arguments.yes || asked(answers, err)?;
+    let agreed = nothing || arguments.yes || asked(SALVAGE, answers, err)?;
     if !agreed {
         if arguments.json {
             writeln!(out, "{:#}", to_json(report, false))?;
@@ -95,12 +120,19 @@ fn salvage(
     Ok(Done::Yes)
 }
 
-fn asked(answers: Option<&mut dyn BufRead>, err: &mut dyn Write) -> io::Result<bool> {
+const SALVAGE: &str = "Salvage this log? What is lost stays lost.";
+
+/// Puts a question; without anybody to answer it the answer is no.
+fn asked(
+    question: &str,
+    answers: Option<&mut dyn BufRead>,
+    err: &mut dyn Write,
+) -> io::Result<bool> {
     let Some(answers) = answers else {
-        writeln!(err, "docdb: nothing was changed; say --yes to salvage")?;
+        writeln!(err, "docdb: nothing was changed; say --yes to do it")?;
         return Ok(false);
     };
-    write!(err, "Salvage this log? What is lost stays lost. [y/N] ")?;
+    write!(err, "{question} [y/N] ")?;
     err.flush()?;
     let mut line = String::new();
     answers.read_line(&mut line)?;
@@ -164,7 +196,7 @@ mod tests {
         {
             let mut err = Vec::new();
             let answers: &mut dyn BufRead = &mut said.as_bytes();
-            assert_eq!(asked(Some(answers), &mut err).unwrap(), agreed, "{said:?}");
+            assert_eq!(asked(SALVAGE, Some(answers), &mut err).unwrap(), agreed, "{said:?}");
             assert_eq!(err.ends_with(b"nothing was changed\n"), !agreed, "{said:?}");
         }
     }
@@ -172,7 +204,7 @@ mod tests {
     #[test]
     fn without_a_terminal_nobody_can_say_yes() {
         let mut err = Vec::new();
-        assert!(!asked(None, &mut err).unwrap());
+        assert!(!asked(SALVAGE, None, &mut err).unwrap());
         assert!(String::from_utf8(err).unwrap().contains("--yes"));
     }
 }

@@ -1,5 +1,6 @@
 //! The binary as a process: what only a real process has, its exit code and its streams.
 
+mod database;
 mod wal;
 
 use std::process::{Command, Output};
