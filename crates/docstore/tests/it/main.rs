@@ -4,6 +4,7 @@ mod backup;
 mod basics;
 mod data;
 mod export;
+mod fixtures;
 mod index;
 mod model;
 mod patch;
