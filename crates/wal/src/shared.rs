@@ -639,12 +639,13 @@ impl Shared {
             if left.is_zero() {
                 break;
             }
-            guard = self
-                .follow
-                .1
-                .wait_timeout(guard, left)
-                .unwrap_or_else(std::sync::PoisonError::into_inner)
-                .0;
+            let waited = self.follow.1.wait_timeout(guard, left);
+            let (reached, waited) = waited.unwrap_or_else(std::sync::PoisonError::into_inner);
+            guard = reached;
+            // A clock that stands still, as a simulated one does, must not keep anybody here.
+            if waited.timed_out() {
+                break;
+            }
         }
         drop(guard);
         self.followers.fetch_sub(1, Ordering::AcqRel);
