@@ -22,7 +22,7 @@ use wal::WalError;
 
 use crate::compaction;
 use crate::data::{
-    Body as RecordBody, DataFile, DataWriter, FileIdentity, Layout, RecordRef, Verified,
+    Body as RecordBody, DataError, DataFile, DataWriter, FileIdentity, Layout, RecordRef, Verified,
 };
 use crate::database::{Database, Inner, lock};
 use crate::error::{Op, Result, StoreError, sync_dir};
@@ -130,7 +130,15 @@ impl Inner {
     ) -> Result<T> {
         let mut job = lock(&self.job);
         let start = self.env.clock.now();
-        let result = self.checkpoint_with(&mut job, compact);
+        let mut result = self.checkpoint_with(&mut job, compact);
+        if let Err(StoreError::Data(error)) = &result
+            && matches!(**error, DataError::Corrupt { .. })
+        {
+            // The last stripe of the file that flushes append to is damaged: the log has what is
+            // in it. That file is given up, and another begun.
+            job.writer = None;
+            result = self.checkpoint_with(&mut job, compact);
+        }
         match &result {
             Ok(report) if report.lsn.is_some() => {
                 let mut report = report.clone();
