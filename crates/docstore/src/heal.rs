@@ -12,7 +12,7 @@ use std::time::Duration;
 use base::clock::Instant;
 use base::words::{Change, CollectionId, DocId, Lsn};
 
-use crate::data::{DataFile, Expected, Found as Next, Outcome, Payloads};
+use crate::data::{DataFile, Expected, Flaw, Found as Next, Outcome, Payloads};
 use crate::database::{Database, Inner, lock};
 use crate::error::{Result, StoreError};
 use crate::location::{FileNumber, Location};
@@ -168,15 +168,22 @@ impl Inner {
             });
             return Ok(stored);
         }
-        if let Some(stored) = self.heal_by_log(collection, id, revision) {
+        // A log that cannot be read at the moment may well have it: nothing is lost yet.
+        if let Some(stored) = self.heal_by_log(collection, id, revision)? {
             self.counters.heal(|healing| {
                 healing.healed += 1;
                 healing.last_healed = wall;
             });
             return Ok(stored);
         }
+        let again = file.read(location, &Expected { collection, id, lsn: revision });
+        let is_wrong = match &again {
+            Ok(_) => false,
+            Err(error) => error.flaw().is_some_and(|flaw| flaw != Flaw::Unreadable),
+        };
         let mut state = self.state_mut();
-        if state.revision(collection, id) == revision {
+        // Bytes that the device would not give are not known to be wrong.
+        if is_wrong && state.revision(collection, id) == revision {
             state.quarantine.insert((collection, id.clone()), revision);
             self.counters.heal(|healing| healing.unrecoverable += 1);
             tracing::error!(database = %self.name, %collection, %id, %revision, "quarantined");
@@ -206,7 +213,12 @@ impl Inner {
         Some(Stored { revision, expires_at, document: record.document? })
     }
 
-    fn heal_by_log(&self, collection: CollectionId, id: &DocId, revision: Lsn) -> Option<Stored> {
+    fn heal_by_log(
+        &self,
+        collection: CollectionId,
+        id: &DocId,
+        revision: Lsn,
+    ) -> Result<Option<Stored>> {
         match self.log.read_at(revision) {
             Ok(Some(Change::Put { collection: at, id: found, expires_at, document, .. }))
                 if at == collection && found == *id =>
@@ -214,13 +226,10 @@ impl Inner {
                 let version =
                     Version { lsn: revision, expires_at, document: Some(document.clone()) };
                 self.state_mut().heal(collection, id, version);
-                Some(Stored { revision, expires_at, document })
+                Ok(Some(Stored { revision, expires_at, document }))
             }
-            Ok(_) => None,
-            Err(error) => {
-                tracing::debug!(%error, "the log does not have it");
-                None
-            }
+            Ok(_) | Err(wal::WalError::Trimmed { .. } | wal::WalError::Corrupt(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 
