@@ -1,20 +1,28 @@
 //! Tests of the document store from outside.
 
+#![expect(clippy::print_stdout, reason = "tests publish what they counted")]
+
 mod backup;
 mod basics;
+mod crash;
 mod data;
+mod errors;
 mod export;
 mod fixtures;
+mod gate;
 mod index;
+mod life;
 mod model;
 mod patch;
 mod patch_reference;
 mod pending;
+mod planted;
 mod rebuild;
 mod review;
 mod rot;
 mod salvage;
 mod space;
+mod survival;
 mod threads;
 mod validation;
 mod verify;
