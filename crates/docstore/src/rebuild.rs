@@ -23,7 +23,7 @@
 //! is done and the report says which files and stretches, how many records are missing there,
 //! between which LSNs they lie, and how many documents are in doubt. Only when the caller accepts that is
 //! the index made; the report is then kept in the database's directory as `rebuilt-<index>.txt`,
-//! and [`crate::verify`] says that something is lost for as long as it is there.
+//! and [`crate::verify()`] says that something is lost for as long as it is there.
 //!
 //! Memory: an id and about 100 bytes per document. Cost: every data file is read once; the log only
 //! if something could not be read.
