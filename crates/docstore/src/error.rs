@@ -1,6 +1,5 @@
 //! What can go wrong, and which frozen code each is.
 
-use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -12,6 +11,8 @@ use base::memory::MemoryLimit;
 use base::slots::SlotError;
 use base::words::{DocId, IdError, Lsn, Name, NameError};
 use wal::WalError;
+
+pub use wal::Op;
 
 use crate::data::DataError;
 use crate::index::IndexError;
@@ -119,7 +120,7 @@ pub enum StoreError {
     #[error("the backup is unusable: {0}")]
     Backup(Arc<str>),
     /// The system refused a call.
-    #[error("{op} `{}`: {source}", path.display())]
+    #[error("cannot {op} `{}`: {source}", path.display())]
     Io {
         /// What was tried.
         op: Op,
@@ -175,30 +176,6 @@ pub enum StoreError {
 
 /// A result with the store's error.
 pub type Result<T> = std::result::Result<T, StoreError>;
-
-/// What was tried on a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Op {
-    /// Opening, creating or locking it.
-    Open,
-    /// Reading it.
-    Read,
-    /// Writing, renaming or removing it.
-    Write,
-    /// Making it durable.
-    Sync,
-}
-
-impl fmt::Display for Op {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Open => "cannot open",
-            Self::Read => "cannot read",
-            Self::Write => "cannot write",
-            Self::Sync => "cannot sync",
-        })
-    }
-}
 
 impl StoreError {
     pub(crate) fn io(op: Op, path: impl Into<PathBuf>, source: io::Error) -> Self {

@@ -177,8 +177,13 @@ impl Inner {
             return Ok(stored);
         }
         let again = file.read(location, &Expected { collection, id, lsn: revision });
-        let is_wrong = match &again {
-            Ok(_) => false,
+        let is_wrong = match again {
+            // Somebody else has healed it meanwhile.
+            Ok(record) => {
+                let expires_at = record.header.expires_at;
+                let document = record.document.ok_or(StoreError::DocNotFound { id: id.clone() })?;
+                return Ok(Stored { revision, expires_at, document });
+            }
             Err(error) => error.flaw().is_some_and(|flaw| flaw != Flaw::Unreadable),
         };
         let mut state = self.state_mut();

@@ -446,6 +446,8 @@ pub(crate) fn remove_tree(disk: &DiskRef, dir: &Path) -> Result<()> {
 
 impl Inner {
     pub(crate) fn close(&self) -> Result<()> {
+        // A second caller waits here until the first is done.
+        let mut held = lock(&self.held);
         if self.closed.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
@@ -456,7 +458,7 @@ impl Inner {
             self.checkpoint(Compact::Nothing).map(drop)
         };
         let closed = self.log.close();
-        lock(&self.held).take();
+        held.take();
         kept.and(closed.map_err(StoreError::from))
     }
 }

@@ -446,3 +446,33 @@ impl Drop for Log {
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use base::clock::SystemClock;
+    use base::document::Document;
+    use base::io::MemDisk;
+
+    #[test]
+    fn upkeep_that_panics_poisons_the_log_and_leaves_nobody_waiting() {
+        let (disk, clock) = (MemDisk::shared(), SystemClock::shared());
+        let env = Environment { disk, clock, reserve: None };
+        let options = Options { background: crate::Background::Manual, ..Options::default() };
+        let database = DatabaseId::from_bytes([3; 16]);
+        let log = Log::create(&env, Path::new("/"), database, options).unwrap();
+        let put = Change::Put {
+            collection: CollectionId(1),
+            id: DocId::U64(1),
+            replaces: Lsn::ZERO,
+            expires_at: None,
+            document: Document::parse(b"1").unwrap(),
+        };
+        log.append(&put).unwrap();
+        let upkeep = || log.shared.with_writer(|_| panic!("a defect"));
+        std::panic::catch_unwind(std::panic::AssertUnwindSafe(upkeep)).unwrap_err();
+        assert!(matches!(log.append(&put), Err(WalError::Poisoned { .. })));
+        assert_eq!(log.read_at(Lsn(1)).unwrap(), Some(put), "reads go on");
+        assert!(matches!(log.close(), Err(WalError::Poisoned { .. })));
+    }
+}

@@ -512,6 +512,7 @@ impl Shared {
     ) -> T {
         queue.leading = true;
         drop(queue);
+        let mut upkeep = Upkeep { shared: self, whole: false };
         let (out, room, durable, last) = {
             let mut writer = lock(&self.writer);
             let out = work(&mut writer);
@@ -521,6 +522,7 @@ impl Shared {
         self.publish(last, durable);
         let mut queue = lock(&self.queue);
         queue.room = room + self.cx.claims.capacity();
+        upkeep.whole = true;
         self.hand_over(queue, None);
         out
     }
@@ -533,14 +535,14 @@ impl Shared {
         if matches!(before, State::Closed) {
             return Ok(());
         }
-        if matches!(before, State::Open) {
-            queue.state = State::Closed;
-        }
         if queue.is_led_by_me() {
-            // A completion drops the last handle: nobody is left to wait, and the next open
-            // recovers what a close would have tidied up.
+            // Nothing is closed by half. When this was the last handle, the next open recovers what
+            // a close would have tidied up.
             tracing::error!("{}; it is left as it is", WalError::Reentered);
             return Err(WalError::Reentered);
+        }
+        if matches!(before, State::Open) {
+            queue.state = State::Closed;
         }
         while queue.leading || !queue.groups.is_empty() {
             if queue.leading {
@@ -670,6 +672,26 @@ struct Led<'a> {
     shared: &'a Shared,
     group: Group,
     whole: bool,
+}
+
+/// The writer while upkeep has it, for the same reason.
+struct Upkeep<'a> {
+    shared: &'a Shared,
+    whole: bool,
+}
+
+impl Drop for Upkeep<'_> {
+    fn drop(&mut self) {
+        if self.whole {
+            return;
+        }
+        let cause: Arc<str> = Arc::from("the upkeep of the log panicked");
+        tracing::error!(cause = %cause, "the log is poisoned and takes no more writes");
+        let mut queue = lock(&self.shared.queue);
+        queue.state = State::Poisoned(Arc::clone(&cause));
+        self.shared.refuse_waiting(queue, WalError::Poisoned { cause });
+        self.shared.hand_over(lock(&self.shared.queue), None);
+    }
 }
 
 impl Drop for Led<'_> {

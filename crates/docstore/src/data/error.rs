@@ -9,29 +9,7 @@ use base::error::{Category, Code, Coded};
 
 use crate::location::FileNumber;
 
-/// An I/O operation, as errors name it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Op {
-    /// Opening or creating a file.
-    Open,
-    /// Reading, and dropping what the system remembers.
-    Read,
-    /// Writing, and cutting to a length.
-    Write,
-    /// Making durable.
-    Sync,
-}
-
-impl std::fmt::Display for Op {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Open => "open",
-            Self::Read => "read",
-            Self::Write => "write",
-            Self::Sync => "sync",
-        })
-    }
-}
+pub use wal::Op;
 
 /// What is wrong with bytes of a data file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, thiserror::Error)]

@@ -89,4 +89,5 @@ fn a_completion_that_commits_or_drops_the_log_is_refused_and_does_not_hang() {
     assert!(said.iter().all(|result| matches!(result, Err(WalError::Reentered))), "{said:?}");
     assert_eq!(said.len(), 2);
     assert_eq!(log.durable(), Lsn(1));
+    assert_eq!(log.append(&put(3, 10)).unwrap().last, Lsn(2), "it was not closed by half");
 }
