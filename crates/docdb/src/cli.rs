@@ -73,7 +73,7 @@ enum Command {
 }
 
 /// Carries out the command line `args`, whose first word is the program's name.
-pub(crate) fn run(
+pub fn run(
     args: impl IntoIterator<Item = OsString>,
     out: &mut dyn Write,
     err: &mut dyn Write,

@@ -1,10 +1,9 @@
-//! The one binary of docdb. Everything it does is behind [`cli`]: this file only hands over the
+//! The one binary of docdb. Everything it does is in the library: this file only hands over the
 //! command line, the terminal and the exit code.
-
-mod cli;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::run(std::env::args_os(), &mut std::io::stdout().lock(), &mut std::io::stderr().lock())
+    // Not locked for as long as the command runs: the threads of a server write there too.
+    docdb::cli::run(std::env::args_os(), &mut std::io::stdout(), &mut std::io::stderr())
 }

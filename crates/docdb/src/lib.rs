@@ -1,0 +1,7 @@
+//! Everything that the one binary of docdb does, as a library, so that tests and fuzz targets reach
+//! it without starting a process. Nothing here is an API for others: what embeds documents uses
+//! `docstore`.
+//!
+//! Start with [`cli`]: every command begins there.
+
+pub mod cli;
