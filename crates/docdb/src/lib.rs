@@ -5,3 +5,5 @@
 //! Start with [`cli`]: every command begins there.
 
 pub mod cli;
+pub mod engine;
+pub mod scheduler;

@@ -50,6 +50,26 @@ impl Inner {
         }
     }
 
+    /// Lets a write of about `bytes` in if there is room, without waiting. When there is none a
+    /// flush is asked for.
+    ///
+    /// # Errors
+    /// `MemoryLimit`.
+    pub(crate) fn admit_now(&self, bytes: u64) -> Result<()> {
+        let limit = self.options.memtable_bytes_max.saturating_mul(2);
+        let used = self.read().memtable_bytes();
+        let refused = match self.reserve(used, bytes) {
+            Ok(()) if used < limit => return Ok(()),
+            Ok(()) => self.over(used, limit),
+            Err(error) => error,
+        };
+        if used > 0 {
+            self.hungry.store(true, Ordering::Release);
+            self.background.flush();
+        }
+        Err(refused)
+    }
+
     fn over(&self, used: u64, limit: u64) -> StoreError {
         base::memory::MemoryLimit {
             budget: std::sync::Arc::from("memtable"),
@@ -77,6 +97,7 @@ impl Inner {
 
     /// Gives back what a flush has made superfluous.
     pub(crate) fn give_back(&self) {
+        self.hungry.store(false, Ordering::Release);
         let used = self.read().memtable_bytes();
         let mut reservation = lock(&self.reservation);
         let surplus = reservation.bytes().saturating_sub(used.next_multiple_of(STEP) + STEP);
@@ -98,5 +119,6 @@ impl Inner {
         (self.options.checkpoint_auto && since >= self.options.checkpoint_interval_bytes)
             || is_full()
             || self.starving.load(Ordering::Acquire) > 0
+            || self.hungry.load(Ordering::Acquire)
     }
 }

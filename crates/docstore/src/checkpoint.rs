@@ -250,6 +250,11 @@ impl Inner {
             if settled && self.log.epoch() == epoch {
                 return Ok(());
             }
+            if self.options.log.background == wal::Background::Manual {
+                // Nobody may be waiting for what was submitted.
+                self.log.maintain();
+                continue;
+            }
             // Its writers are about to write it.
             let _ = self.log.wait_visible(newest, Duration::from_millis(5));
         }

@@ -81,6 +81,8 @@ pub(crate) struct Inner {
     pub(crate) counters: Counters,
     /// How many writers wait for memory, which a flush gives back.
     pub(crate) starving: AtomicUsize,
+    /// Whether somebody who does not wait was sent away for want of memory since the last flush.
+    pub(crate) hungry: AtomicBool,
     /// Where they wait.
     pub(crate) flushed: (Mutex<()>, Condvar),
     pub(crate) background: crate::background::Background,
@@ -165,6 +167,12 @@ impl Database {
     pub fn position(&self) -> Lsn {
         let _state = self.inner.read();
         self.inner.position()
+    }
+
+    /// The newest LSN that power loss cannot take, and that the change feed shows.
+    #[must_use]
+    pub fn durable(&self) -> Lsn {
+        self.inner.log.durable()
     }
 
     /// Makes everything acknowledged durable; in modes `always` and `group` it is so already.

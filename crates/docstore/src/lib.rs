@@ -27,6 +27,7 @@ mod manifest;
 mod memtable;
 mod open;
 mod options;
+mod peek;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod read;
@@ -37,6 +38,7 @@ mod snapshots;
 mod state;
 mod stats;
 mod store;
+mod submit;
 mod transaction;
 mod verify;
 mod write;
@@ -58,6 +60,7 @@ pub use manifest::{
 };
 pub use open::OpenReport;
 pub use options::Options;
+pub use peek::Peeked;
 pub use read::{PAGE_DOCUMENTS_MAX, Page, ScanRequest};
 pub use rebuild::{Doubt, InDoubt, RebuildReport, rebuild_index};
 pub use request::{Action, Condition, Effect, Expiry, Refused, Stored, Test, Write, Written};
@@ -65,6 +68,7 @@ pub use salvage::{DatabaseSalvage, DatabaseSalvageReport};
 pub use snapshots::SnapshotId;
 pub use stats::{CheckpointReport, CollectionStats, DatabaseStats, HealingStats};
 pub use store::{DatabaseEntry, RefusedDirectory, Store};
+pub use submit::{Done, Outcome, Unplaced};
 pub use transaction::Transaction;
 pub use verify::{
     CheckpointCheck, CollectionCheck, FileCheck, LogCheck, ManifestInspection, Problem, Severity,

@@ -138,6 +138,11 @@ pub(crate) struct Counters {
 }
 
 impl Counters {
+    /// Of a database whose last checkpoint was taken then.
+    pub(crate) fn since(last_checkpoint: WallMs) -> Self {
+        Self { last_checkpoint: AtomicU64::new(last_checkpoint.0), ..Self::default() }
+    }
+
     pub(crate) fn committed(&self, operations: u64) {
         self.committed.fetch_add(operations, Ordering::Relaxed);
     }
@@ -163,6 +168,24 @@ impl Counters {
 }
 
 impl Database {
+    /// What its log looks like. Waits for nothing but short locks.
+    #[must_use]
+    pub fn log_status(&self) -> LogStatus {
+        self.inner.log.status()
+    }
+
+    /// When the last checkpoint was taken; 0 = never. Waits for nothing.
+    #[must_use]
+    pub fn last_checkpoint(&self) -> WallMs {
+        WallMs(self.inner.counters.last_checkpoint.load(Ordering::Relaxed))
+    }
+
+    /// How many documents have lost their newest version. Waits for nothing but a short lock.
+    #[must_use]
+    pub fn quarantined(&self) -> u64 {
+        self.inner.read().quarantined().count() as u64
+    }
+
     /// What the database says of itself. Waits for a checkpoint that is under way.
     ///
     /// # Errors

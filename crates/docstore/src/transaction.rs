@@ -10,14 +10,14 @@ use base::clock::{Instant, WallMs};
 use base::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
 use base::words::{Change, CollectionId, DocId, Lsn};
 
-use crate::database::{Database, lock};
+use crate::database::{Database, Inner, lock};
 use crate::error::{Result, StoreError};
 use crate::heal::Heal;
 use crate::memtable::cost_of;
 use crate::read::ScanRequest;
 use crate::request::{Effect, Stored, Write, Written};
 use crate::snapshots::SnapshotId;
-use crate::write::{Current, Evaluated, IdRange, Plan};
+use crate::write::{Current, Evaluated, IdRange, Plan, Refusal};
 
 /// An open transaction. Dropped without [`Transaction::commit`] it has done nothing.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl Database {
 }
 
 impl Transaction {
-    fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         let inner = &self.database.inner;
         inner.check_open()?;
         if inner.env.clock.now().since(self.began) > inner.options.txn_timeout {
@@ -191,35 +191,41 @@ impl Transaction {
     /// # Errors
     /// `TxnConflict` when something that it read has changed: nothing was written, run it again.
     /// Otherwise as [`Database::write`].
-    pub fn commit(mut self) -> Result<Vec<Written>> {
+    pub fn commit(self) -> Result<Vec<Written>> {
         self.check()?;
-        if self.changes.is_empty() {
+        if self.is_empty() {
             return Ok(Vec::new());
         }
-        let database = self.database.clone();
-        database.inner.admit(self.bytes)?;
-        let changes = std::mem::take(&mut self.changes);
-        let effects = std::mem::take(&mut self.effects);
-        let done = database.inner.decide(|inner| {
-            let epoch = inner.epoch.load(Ordering::Acquire);
-            let conflict = |what: String| {
-                let error = StoreError::TxnConflict(what.into());
-                let looked = Lsn(inner.applied.load(Ordering::Acquire));
-                Ok(Evaluated::Refuse(crate::write::Refusal {
-                    refused: error.into(),
-                    looked,
-                    epoch,
-                }))
-            };
-            let plan = self.plan(changes.clone(), effects.clone(), epoch);
-            match inner.broken(&plan) {
-                Some(what) => conflict(what),
-                None => Ok(Evaluated::Go(plan)),
-            }
-        });
+        let inner = &self.database.inner;
+        inner.admit(self.bytes)?;
+        let done = inner.decide(|inner| self.evaluate(inner));
         let (first, effects) = done.map_err(|refused| refused.error)?;
         let answer = |(effect, lsn)| Written { revision: Lsn(lsn), effect };
         Ok(effects.into_iter().zip(first.0..).map(answer).collect())
+    }
+
+    /// Whether it has written nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.changes.is_empty()
+    }
+
+    /// What its commit takes in memory.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+
+    /// Whether what it read still holds, and what its commit writes.
+    pub(crate) fn evaluate(&self, inner: &Inner) -> Result<Evaluated> {
+        let epoch = inner.epoch.load(Ordering::Acquire);
+        let plan = self.plan(self.changes.clone(), self.effects.clone(), epoch);
+        let Some(what) = inner.broken(&plan) else { return Ok(Evaluated::Go(plan)) };
+        let looked = Lsn(inner.applied.load(Ordering::Acquire));
+        let refused = StoreError::TxnConflict(what.into()).into();
+        Ok(Evaluated::Refuse(Refusal { refused, looked, epoch }))
     }
 
     fn plan(&self, changes: Vec<Change>, effects: Vec<Effect>, epoch: u64) -> Plan {

@@ -19,7 +19,7 @@ use base::clock::WallMs;
 use base::document::Document;
 use base::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
 use base::words::{Change, CollectionId, DocId, Lsn, Name};
-use wal::{Class, Pending, WalError};
+use wal::{Class, Committed, Pending, WalError};
 
 use crate::database::{Core, Database, Inner, lock};
 use crate::error::{Result, StoreError};
@@ -30,7 +30,7 @@ use crate::request::{Action, Condition, Effect, Refused, Stored, Write, Written}
 use crate::state::{Body, Seen};
 
 /// How often a write is evaluated without the writers' lock before it is done under it.
-const TRIES_MAX: u32 = 3;
+pub(crate) const TRIES_MAX: u32 = 3;
 /// How long to wait before looking again whether what a refusal rests on was acknowledged.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -67,13 +67,6 @@ pub(crate) struct Refusal {
     pub(crate) refused: Refused,
     pub(crate) looked: Lsn,
     pub(crate) epoch: u64,
-}
-
-/// How placing went.
-enum Placed<'a> {
-    Done(Pending<'a>),
-    /// Something that the plan rests on has changed.
-    Moved,
 }
 
 /// A document as one operation of a batch finds it: as the state has it, or as an earlier
@@ -114,7 +107,7 @@ impl Database {
 }
 
 /// What a batch will take in memory; over the limits of a transaction it is refused.
-fn bytes_of(writes: &[Write]) -> Result<u64> {
+pub(crate) fn bytes_of(writes: &[Write]) -> Result<u64> {
     let limit = u64::from(TXN_OPS_MAX);
     if writes.len() as u64 > limit {
         let value = writes.len() as u64;
@@ -168,45 +161,61 @@ impl Inner {
                 }
                 continue;
             }
-            let mut tx = self.log.transaction().class(plan.class).in_epoch(plan.epoch);
-            for change in &plan.changes {
-                tx.push(change).map_err(StoreError::from)?;
-            }
+            let tx = self.transaction(&plan)?;
             let mut core = under_lock.unwrap_or_else(|| lock(&self.core));
             let effects = plan.effects.clone();
             self.since_checkpoint.fetch_add(tx.bytes(), Ordering::Relaxed);
-            let placed = self.place(&mut core, tx, plan)?;
+            let placed = self.place(&mut core, tx, plan, |tx| {
+                let pending = self.log.place(tx)?;
+                Ok((pending.committed(), pending))
+            })?;
             drop(core);
-            if let Placed::Done(pending) = placed {
+            if let Some(pending) = placed {
                 return Ok((self.acknowledge(pending)?, effects));
             }
         }
     }
 
-    /// Places a plan if what it rests on still holds.
-    fn place(&self, core: &mut Core, tx: wal::Transaction, plan: Plan) -> Result<Placed<'_>> {
+    /// What a plan writes, as the log takes it.
+    pub(crate) fn transaction(&self, plan: &Plan) -> Result<wal::Transaction> {
+        let mut tx = self.log.transaction().class(plan.class).in_epoch(plan.epoch);
+        for change in &plan.changes {
+            tx.push(change)?;
+        }
+        Ok(tx)
+    }
+
+    /// Places a plan if what it rests on still holds: `put` hands its transaction to the log.
+    /// None when something has changed.
+    pub(crate) fn place<P>(
+        &self,
+        core: &mut Core,
+        tx: wal::Transaction,
+        plan: Plan,
+        put: impl FnOnce(wal::Transaction) -> wal::Result<(Committed, P)>,
+    ) -> Result<Option<P>> {
         if !self.still_holds(&plan) {
             self.rewind(core);
-            return Ok(Placed::Moved);
+            return Ok(None);
         }
         #[cfg(feature = "planted-bugs")]
         if self.options.planted == Some(crate::planted::Bug::IndexBeforeLog) {
             // Readers see it at once, whatever becomes of it in the log.
             let next = Lsn(self.applied.load(Ordering::Acquire).max(self.log.visible().0) + 1);
-            return self.placed_too_early(next, tx, plan);
+            self.apply(next, plan.changes);
+            return Ok(Some(put(tx)?.1));
         }
-        let pending = match self.log.place(tx) {
-            Ok(pending) => pending,
+        let (committed, placed) = match put(tx) {
+            Ok(placed) => placed,
             Err(WalError::Rewound { .. }) => {
                 self.rewind(core);
-                return Ok(Placed::Moved);
+                return Ok(None);
             }
             Err(error) => return Err(error.into()),
         };
-        let committed = pending.committed();
         self.counters.committed(plan.changes.len() as u64);
         self.apply(committed.first, plan.changes);
-        Ok(Placed::Done(pending))
+        Ok(Some(placed))
     }
 
     /// Shows placed changes to later writes.
@@ -220,12 +229,6 @@ impl Inner {
             lsn = lsn.next();
         }
         drop(state);
-    }
-
-    #[cfg(feature = "planted-bugs")]
-    fn placed_too_early(&self, first: Lsn, tx: wal::Transaction, plan: Plan) -> Result<Placed<'_>> {
-        self.apply(first, plan.changes);
-        Ok(self.log.place(tx).map(Placed::Done)?)
     }
 
     fn still_holds(&self, plan: &Plan) -> bool {

@@ -38,6 +38,10 @@ pub struct Committed {
 /// wait for itself and is refused ([`WalError::Reentered`]).
 pub type Completion = Box<dyn FnOnce(Result<Committed>) + Send>;
 
+/// Told whether an LSN that somebody else placed was acknowledged. The same rules hold as for
+/// [`Completion`].
+pub type Observer = Box<dyn FnOnce(Result<()>) + Send>;
+
 /// Transactions that will be written together.
 pub(crate) struct Group {
     pub(crate) batch: Batch,
@@ -183,6 +187,8 @@ pub(crate) struct Queue {
     pub(crate) at_entrance: usize,
     /// Threads that wait for the leader to end.
     pub(crate) watchers: usize,
+    /// Who is to be told when an LSN that is not acknowledged yet is, or fails.
+    observers: Vec<(Lsn, Observer)>,
     spare_buffer: Vec<u8>,
 }
 
@@ -218,6 +224,7 @@ impl Queue {
             sync_at: None,
             at_entrance: 0,
             watchers: 0,
+            observers: Vec::new(),
             spare_buffer: Vec::new(),
         }
     }
@@ -252,6 +259,24 @@ impl Queue {
             return Err(WalError::TooLarge { what: "the LSN", value: last, limit: LSN_MAX });
         }
         Ok(())
+    }
+
+    /// Has `observer` told what becomes of `lsn`, which is not visible yet.
+    pub(crate) fn observe(&mut self, lsn: Lsn, observer: Observer) {
+        self.observers.push((lsn, observer));
+    }
+
+    /// The observers of LSNs up to `visible`.
+    pub(crate) fn observed(&mut self, visible: Lsn) -> Vec<(Lsn, Observer)> {
+        if self.observers.is_empty() {
+            return Vec::new();
+        }
+        self.observers.extract_if(.., |(lsn, _)| *lsn <= visible).collect()
+    }
+
+    /// The observers of what has failed.
+    pub(crate) fn disappointed(&mut self, failures: &Failures) -> Vec<(Lsn, Observer)> {
+        self.observers.extract_if(.., |(lsn, _)| error_of(failures, *lsn).is_some()).collect()
     }
 
     /// Bytes of claimed space that are missing for `bytes` more of this class.

@@ -92,7 +92,7 @@ mod writer;
 pub use anchor::{Anchor, FileAnchor, LogState};
 pub use begin::begin_behind;
 pub use claims::Reserve;
-pub use commit::{Committed, Completion};
+pub use commit::{Committed, Completion, Observer};
 pub use error::{Damage, Op, Result, WalError};
 pub use log::{Environment, Log, LogStatus, Pending};
 pub use options::{Background, FsyncMode, Options};

@@ -10,7 +10,7 @@ use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
 
 use crate::anchor::{Anchor, FileAnchor, LogState};
 use crate::claims::Reserve;
-use crate::commit::{Committed, Completion, State, Ticket};
+use crate::commit::{Committed, Completion, Observer, State, Ticket};
 use crate::error::{Op, Result, WalError};
 use crate::frame::Kind;
 use crate::options::Options;
@@ -228,6 +228,17 @@ impl Log {
         let ticket = self.shared.place(tx, Some(completion))?;
         self.shared.leave(&ticket);
         Ok(ticket.committed)
+    }
+
+    /// Has `observer` told whether `lsn`, which somebody placed in `epoch`, was acknowledged: for
+    /// answers that rest on a write which is still on its way. Never waits. Says false, and drops
+    /// the observer, when it is acknowledged already.
+    ///
+    /// # Errors
+    /// When it has failed: `DurabilityUnknown` after a failed sync, otherwise `TxnConflict`
+    /// ([`WalError::Rewound`]). The observer is dropped.
+    pub fn observe(&self, lsn: Lsn, epoch: u64, observer: Observer) -> Result<bool> {
+        self.shared.observe(lsn, epoch, observer)
     }
 
     /// Adds a transaction and returns its place without waiting for it to be written, for owners who

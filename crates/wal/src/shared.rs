@@ -10,8 +10,8 @@ use base::words::Lsn;
 use crate::anchor::{Anchor, LogState};
 use crate::claims::{Reserve, Spare};
 use crate::commit::{
-    Claiming, Committed, Completion, Failures, Fate, Group, Grouping, Member, Queue, State, Ticket,
-    error_of,
+    Claiming, Committed, Completion, Failures, Fate, Group, Grouping, Member, Observer, Queue,
+    State, Ticket, error_of,
 };
 use crate::error::{Result, WalError};
 use crate::options::{Background, FsyncMode};
@@ -340,7 +340,7 @@ impl Shared {
         let now = self.cx.clock.now();
         let rest = self.complete(&mut led.group, outcome.done, now);
         let fail = outcome.fail.take();
-        let mut queue = lock(&self.queue);
+        let mut queue = self.tell_observers(lock(&self.queue));
         let bytes: u64 = led.group.batch.lens.iter().sum();
         queue.waiting_bytes = queue.waiting_bytes.saturating_sub(bytes);
         queue.room = outcome.room + self.cx.claims.capacity();
@@ -369,6 +369,37 @@ impl Shared {
             }
         }
         rest
+    }
+
+    /// Tells those who looked at what is acknowledged now.
+    fn tell_observers<'a>(&'a self, mut queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
+        let observers = queue.observed(self.visible());
+        if observers.is_empty() {
+            return queue;
+        }
+        queue.leader = Some(thread::current().id());
+        drop(queue);
+        for (lsn, observer) in observers {
+            call(lsn, || observer(Ok(())));
+        }
+        lock(&self.queue)
+    }
+
+    /// Has `observer` told what becomes of `lsn`, which was placed in `epoch`. False when that is
+    /// known already: it is acknowledged, and the observer was dropped.
+    pub(crate) fn observe(&self, lsn: Lsn, epoch: u64, observer: Observer) -> Result<bool> {
+        let mut queue = lock(&self.queue);
+        if queue.epoch != epoch || lsn >= queue.next_lsn {
+            return Err(match &queue.state {
+                State::Poisoned(cause) => WalError::DurabilityUnknown { cause: Arc::clone(cause) },
+                State::Open | State::Closed => WalError::Rewound { epoch: queue.epoch },
+            });
+        }
+        if self.visible() >= lsn {
+            return Ok(false);
+        }
+        queue.observe(lsn, observer);
+        Ok(true)
     }
 
     /// Ends leading: calls the next one first, so that the disk is busy while the others wake.
@@ -463,13 +494,13 @@ impl Shared {
         };
         fate.fail(&failures);
         queue.leader = Some(thread::current().id());
-        let waited = queue.fail(&failures);
+        let (waited, observers) = (queue.fail(&failures), queue.disappointed(&failures));
         drop(queue);
         for member in rest {
             let error = error_of(&failures, member.committed.last);
             member.complete(error);
         }
-        tell(waited, &failures);
+        tell(waited, observers, &failures);
         self.entrance.notify_all();
         lock(&self.queue)
     }
@@ -599,9 +630,9 @@ impl Shared {
         let first = queue.groups.front().and_then(|group| group.members.first());
         let Some(from) = first.map(|member| member.committed.first) else { return };
         let failures: Failures = Arc::from([(from, error)]);
-        let waited = queue.fail(&failures);
+        let (waited, observers) = (queue.fail(&failures), queue.disappointed(&failures));
         drop(queue);
-        tell(waited, &failures);
+        tell(waited, observers, &failures);
         self.entrance.notify_all();
         self.committer.notify_all();
     }
@@ -655,14 +686,25 @@ impl Shared {
     }
 }
 
-/// Tells the members of groups that were never written.
-fn tell(groups: Vec<Group>, failures: &Failures) {
+/// Tells the members of groups that were never written, and who looked at what has failed.
+fn tell(groups: Vec<Group>, observers: Vec<(Lsn, Observer)>, failures: &Failures) {
     for group in groups {
         for member in group.members {
             let error = error_of(failures, member.committed.last);
             member.complete(error);
         }
         group.fate.end();
+    }
+    for (lsn, observer) in observers {
+        call(lsn, || observer(error_of(failures, lsn).map_or(Ok(()), Err)));
+    }
+}
+
+/// Runs a callback. A panic of the caller's code must not take the leader's place with it:
+/// everybody would wait for ever.
+fn call(lsn: Lsn, callback: impl FnOnce()) {
+    if std::panic::catch_unwind(std::panic::AssertUnwindSafe(callback)).is_err() {
+        tracing::error!(%lsn, "a completion panicked");
     }
 }
 
@@ -713,12 +755,7 @@ impl Member {
     fn complete(self, error: Option<WalError>) {
         let Some(completion) = self.completion else { return };
         let result = error.map_or(Ok(self.committed), Err);
-        // A panic of the caller's code must not take the leader's place with it: everybody would
-        // wait for ever.
-        let call = std::panic::AssertUnwindSafe(move || completion(result));
-        if std::panic::catch_unwind(call).is_err() {
-            tracing::error!(lsn = %self.committed.last, "a completion panicked");
-        }
+        call(self.committed.last, move || completion(result));
     }
 }
 

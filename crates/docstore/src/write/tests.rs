@@ -13,7 +13,7 @@ use base::words::{DocId, Lsn};
 use sim::disk::{Calls, Crash, Effect, Fault, FaultDisk, Loss, Op};
 use wal::{Background, Environment};
 
-use super::{Evaluated, Placed};
+use super::Evaluated;
 use crate::database::{Database, lock};
 use crate::manifest::default_name;
 use crate::request::Write;
@@ -86,14 +86,13 @@ fn read(database: &Database, id: u64) -> Option<Document> {
 fn place(database: &Database, write: Write) -> Lsn {
     let inner = &database.inner;
     let Ok(Evaluated::Go(plan)) = inner.evaluate(&[write]) else { panic!("it is not refused") };
-    let mut tx = inner.log.transaction().in_epoch(plan.epoch);
-    for change in &plan.changes {
-        tx.push(change).unwrap();
-    }
-    match inner.place(&mut lock(&inner.core), tx, plan) {
-        Ok(Placed::Done(pending)) => pending.committed().first,
-        Ok(Placed::Moved) | Err(_) => panic!("nothing stands in its way"),
-    }
+    let tx = inner.transaction(&plan).unwrap();
+    let put = |tx| {
+        let pending = inner.log.place(tx)?;
+        Ok((pending.committed(), pending))
+    };
+    let placed = inner.place(&mut lock(&inner.core), tx, plan, put).unwrap();
+    placed.expect("nothing stands in its way").committed().first
 }
 
 /// Has everything that waits written, in vain. The state does not know it yet.

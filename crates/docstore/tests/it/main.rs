@@ -22,6 +22,7 @@ mod review;
 mod rot;
 mod salvage;
 mod space;
+mod submit;
 mod survival;
 mod threads;
 mod validation;

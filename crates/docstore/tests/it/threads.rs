@@ -3,6 +3,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, sync_channel};
 
 use base::clock::SystemClock;
 use base::document::Document;
@@ -13,7 +14,8 @@ use base::rng::Rng;
 use base::words::{DocId, Lsn};
 use docstore::patch::Patch;
 use docstore::{
-    Condition, DEFAULT_COLLECTION, Database, Options, ScanRequest, Stored, Write, default_name,
+    Condition, DEFAULT_COLLECTION, Database, Options, ScanRequest, Stored, Transaction, Write,
+    default_name,
 };
 use sim::history::{Action, History};
 use wal::{Background, Environment};
@@ -79,10 +81,50 @@ struct Client<'a> {
     history: &'a Values,
     /// How often counters were counted up.
     counted: &'a [AtomicU64; 2],
+    /// Whether it waits for its writes itself.
+    waits: bool,
     rng: Rng,
 }
 
+fn telling() -> (docstore::Done, Receiver<docstore::Outcome>) {
+    let (send, told) = sync_channel(1);
+    (Box::new(move |outcome| send.send(outcome).expect("somebody listens")), told)
+}
+
 impl Client<'_> {
+    /// A batch by both ways: waiting for it, or submitted and told.
+    fn batch(&self, writes: Vec<Write>) -> docstore::Outcome {
+        if self.waits {
+            return self.db.batch(writes);
+        }
+        let (done, told) = telling();
+        let mut writes = Some(writes);
+        let mut done = Some(done);
+        while let (Some(work), Some(tell)) = (writes.take(), done.take()) {
+            if let Err(unplaced) = self.db.submit(work, tell) {
+                (writes, done) = (Some(unplaced.work), Some(unplaced.done));
+                std::thread::yield_now();
+            }
+        }
+        told.recv().expect("everybody is told")
+    }
+
+    fn write(&self, write: Write) -> docstore::Result<docstore::Written> {
+        self.batch(vec![write]).map(|written| written[0]).map_err(|refused| refused.error)
+    }
+
+    fn commit(&self, tx: Transaction) -> docstore::Result<Vec<docstore::Written>> {
+        if self.waits {
+            return tx.commit();
+        }
+        let (done, told) = telling();
+        let mut waiting = Some((tx, done));
+        while let Some((tx, done)) = waiting.take() {
+            waiting = tx.submit(done).err().map(|unplaced| (unplaced.work, unplaced.done));
+        }
+        told.recv().expect("everybody is told").map_err(|refused| refused.error)
+    }
+
     fn value(&self, key: u64) -> Option<u64> {
         let found = self.db.get(DEFAULT_COLLECTION, &DocId::U64(key)).expect("it can be read");
         found.as_ref().map(number_of)
@@ -94,7 +136,7 @@ impl Client<'_> {
         match self.rng.below(12) {
             0 | 1 => {
                 let started = self.history.write(key, n);
-                self.db.write(upsert(key, n)).expect("nothing refuses it");
+                self.write(upsert(key, n)).expect("nothing refuses it");
                 self.history.acknowledged(started);
             }
             2 => self.delete(key),
@@ -106,7 +148,7 @@ impl Client<'_> {
             6 | 7 => {
                 let values = vec![(pair, Some(n)), (pair + 1, Some(n))];
                 let started = self.history.start(Action::Write(values));
-                let done = self.db.batch(vec![upsert(pair, n), upsert(pair + 1, n)]);
+                let done = self.batch(vec![upsert(pair, n), upsert(pair + 1, n)]);
                 done.expect("nothing refuses it");
                 self.history.acknowledged(started);
             }
@@ -120,7 +162,7 @@ impl Client<'_> {
     /// A deletion that finds nothing has read that there is nothing.
     fn delete(&self, key: u64) {
         let (gone, read) = (self.history.delete(key), self.history.read(key));
-        match self.db.write(Write::delete(DEFAULT_COLLECTION, DocId::U64(key))) {
+        match self.write(Write::delete(DEFAULT_COLLECTION, DocId::U64(key))) {
             Ok(_) => {
                 self.history.acknowledged(gone);
                 self.history.failed(read);
@@ -137,7 +179,7 @@ impl Client<'_> {
         let (write, read) = (self.history.write(key, n), self.history.read(key));
         let text = format!(r#"[{{"op":"set","path":"/n","value":{n}}}]"#);
         let patch = Patch::parse(text.as_bytes()).expect("it is a patch");
-        match self.db.write(Write::patch(DEFAULT_COLLECTION, DocId::U64(key), patch)) {
+        match self.write(Write::patch(DEFAULT_COLLECTION, DocId::U64(key), patch)) {
             Ok(_) => {
                 self.history.acknowledged(write);
                 self.history.failed(read);
@@ -189,7 +231,7 @@ impl Client<'_> {
         let found = tx.get(DEFAULT_COLLECTION, &DocId::U64(key)).expect("it can be read");
         let next = found.as_ref().map_or(0, number_of) + 1;
         tx.write(&upsert(key, next)).expect("it fits");
-        match tx.commit() {
+        match self.commit(tx) {
             Ok(_) => drop(self.counted[0].fetch_add(1, Ordering::Relaxed)),
             Err(error) => assert_eq!(error.code(), Code::TxnConflict, "{error}"),
         }
@@ -200,7 +242,7 @@ impl Client<'_> {
         let found = self.db.get(DEFAULT_COLLECTION, &DocId::U64(key)).expect("it can be read");
         let revision = found.as_ref().map_or(Lsn::ZERO, |found| found.revision);
         let next = found.as_ref().map_or(0, number_of) + 1;
-        match self.db.write(upsert(key, next).when(Condition::Revision(revision))) {
+        match self.write(upsert(key, next).when(Condition::Revision(revision))) {
             Ok(_) => drop(self.counted[1].fetch_add(1, Ordering::Relaxed)),
             Err(error) => assert_eq!(error.code(), Code::RevisionMismatch, "{error}"),
         }
@@ -225,7 +267,7 @@ fn clients_at_once_see_one_history_while_checkpoints_and_compactions_run() {
             scope.spawn(move || {
                 let _leaving = Leaving(working);
                 let rng = Rng::new(client);
-                let mut client_of = Client { db, history, counted, rng };
+                let mut client_of = Client { db, history, counted, waits: client % 2 == 0, rng };
                 for operation in 0..OPERATIONS {
                     client_of.step(1 + client * OPERATIONS + operation);
                 }
@@ -237,7 +279,7 @@ fn clients_at_once_see_one_history_while_checkpoints_and_compactions_run() {
         }
     });
     let rng = Rng::new(0);
-    let reader = Client { db: &db, history: &history, counted: &counted, rng };
+    let reader = Client { db: &db, history: &history, counted: &counted, waits: true, rng };
     for key in (0..SINGLES).chain(PAIRS_FROM..PAIRS_FROM + 2 * PAIRS) {
         let started = history.read(key);
         history.answered(started, vec![reader.value(key)]);

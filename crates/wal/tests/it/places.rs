@@ -91,3 +91,65 @@ fn a_completion_that_commits_or_drops_the_log_is_refused_and_does_not_hang() {
     assert_eq!(log.durable(), Lsn(1));
     assert_eq!(log.append(&put(3, 10)).unwrap().last, Lsn(2), "it was not closed by half");
 }
+
+/// An observer that notes what it was told.
+fn observer(said: &Arc<Mutex<Vec<wal::Result<()>>>>) -> wal::Observer {
+    let said = Arc::clone(said);
+    Box::new(move |result| said.lock().expect("no panics").push(result))
+}
+
+#[test]
+fn who_observes_a_place_is_told_when_it_is_acknowledged_and_not_before() {
+    let disk = FaultDisk::new();
+    let world = World::new(&disk, small(FsyncMode::Group));
+    let log = world.log();
+    let said = Arc::default();
+    let pending = log.place(transaction(log, 1)).unwrap();
+    let lsn = pending.committed().last;
+    assert!(log.observe(lsn, log.epoch(), observer(&said)).unwrap());
+    assert!(said.lock().unwrap().is_empty(), "nothing was written yet");
+    pending.wait().unwrap();
+    assert!(matches!(said.lock().unwrap().as_slice(), [Ok(())]));
+    let known = log.observe(lsn, log.epoch(), observer(&said)).unwrap();
+    assert!(!known, "it is acknowledged already");
+    assert_eq!(said.lock().unwrap().len(), 1);
+}
+
+#[test]
+fn who_observes_what_fails_is_told_why() {
+    for (fault, unknown) in [(Op::Write, false), (Op::SyncData, true)] {
+        let disk = FaultDisk::new();
+        let world = World::new(&disk, small(FsyncMode::Group));
+        let log = world.log();
+        log.append(&put(0, 10)).unwrap();
+        let (epoch, said) = (log.epoch(), Arc::default());
+        let first = log.place(transaction(log, 1)).unwrap();
+        let lsn = first.committed().last;
+        assert!(log.observe(lsn, epoch, observer(&said)).unwrap());
+        disk.inject(Fault::once(Calls::Only(fault), 1, Effect::Eio));
+        first.wait().unwrap_err();
+        let told = std::mem::take(&mut *said.lock().unwrap());
+        let is_unknown = matches!(told.as_slice(), [Err(WalError::DurabilityUnknown { .. })]);
+        assert_eq!((told.len(), is_unknown), (1, unknown), "{told:?}");
+        assert!(told.iter().all(Result::is_err), "{told:?}");
+        let late = log.observe(lsn, epoch, observer(&said)).unwrap_err();
+        let is_unknown = matches!(late, WalError::DurabilityUnknown { .. });
+        assert_eq!(is_unknown, unknown, "{late}");
+    }
+}
+
+#[test]
+fn who_observes_what_was_refused_behind_a_failed_sync_is_told() {
+    let disk = FaultDisk::new();
+    let world = World::new(&disk, wal::Options { group_bytes_max: 64, ..small(FsyncMode::Group) });
+    let log = world.log();
+    let (epoch, said) = (log.epoch(), Arc::default());
+    let first = log.place(transaction(log, 1)).unwrap();
+    let second = log.place(transaction(log, 2)).unwrap();
+    assert!(log.observe(second.committed().last, epoch, observer(&said)).unwrap());
+    disk.inject(Fault::once(Calls::Only(Op::SyncData), 1, Effect::Eio));
+    first.wait().unwrap_err();
+    let told = std::mem::take(&mut *said.lock().unwrap());
+    assert!(matches!(told.as_slice(), [Err(_)]), "{told:?}");
+    second.wait().unwrap_err();
+}

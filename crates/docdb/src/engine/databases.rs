@@ -1,0 +1,257 @@
+//! The databases of the server: what there is, making, dropping, opening and closing them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::error::Code;
+use base::words::Name;
+use base::workers::pool;
+use docstore::{Database, OpenReport};
+
+use super::Engine;
+use super::error::{EngineError, Result};
+use super::reply::Reply;
+use super::served::{Condition, Served, State};
+use super::work::How;
+
+/// The share of the workers that a database has beside others.
+const WEIGHT: u64 = 1;
+
+impl Engine {
+    /// Takes notice of the databases of the directory.
+    pub(super) fn discover(&self) {
+        let mut databases = self.databases_mut();
+        for entry in self.store.list() {
+            let queue = self.scheduler.add_queue(WEIGHT);
+            let state = match entry.is_open.then(|| self.store.database(&entry.name)) {
+                Some(Ok(database)) => State::Open(database),
+                Some(Err(_)) | None => State::Closed,
+            };
+            let served = Served::new(entry.name.clone(), entry.id, queue, state);
+            databases.insert(entry.name, Arc::new(served));
+        }
+    }
+
+    fn databases_mut(
+        &self,
+    ) -> std::sync::RwLockWriteGuard<'_, std::collections::BTreeMap<Name, Arc<Served>>> {
+        self.databases.write().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// All databases, by name.
+    #[must_use]
+    pub fn all(&self) -> Vec<Arc<Served>> {
+        let databases = self.databases.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        databases.values().cloned().collect()
+    }
+
+    /// The database of this name, open or not.
+    ///
+    /// # Errors
+    /// `DbNotFound`.
+    pub fn database(&self, name: &Name) -> Result<Arc<Served>> {
+        let databases = self.databases.read().unwrap_or_else(std::sync::PoisonError::into_inner);
+        databases.get(name).cloned().ok_or_else(|| {
+            let what = format!("there is no database of this name; create it first name={name}");
+            EngineError::new(Code::DbNotFound, what)
+        })
+    }
+
+    /// Makes a database. Waits for the disk: call it where that is allowed, as through
+    /// [`Engine::operate_on_server`].
+    ///
+    /// # Errors
+    /// `DbExists`; the disk's.
+    pub fn create_database(&self, name: &Name) -> Result<Arc<Served>> {
+        let database = self.store.create(name)?;
+        Ok(self.adopt(name, database))
+    }
+
+    /// Takes notice of a database that was just made.
+    pub(super) fn adopt(&self, name: &Name, database: Database) -> Arc<Served> {
+        let queue = self.scheduler.add_queue(WEIGHT);
+        let id = database.id();
+        let served = Arc::new(Served::new(name.clone(), id, queue, State::Open(database)));
+        // Counted as used now, or it might be closed as idle at once.
+        _ = served.with(self.clock.now(), |_| ());
+        self.databases_mut().insert(name.clone(), Arc::clone(&served));
+        served
+    }
+
+    /// Removes a database and everything in it, for good. Whoever waits for it is told so. Waits
+    /// for the disk.
+    ///
+    /// # Errors
+    /// `DbNotFound`; `Unsupported` for `default`; the disk's.
+    pub fn drop_database(&self, name: &Name) -> Result<()> {
+        let served = self.database(name)?;
+        if *name == docstore::default_name() {
+            // The store says why not.
+            return Ok(self.store.drop_database(name)?);
+        }
+        let before = std::mem::replace(&mut *served.write(), State::Dropped);
+        if let Err(error) = self.store.drop_database(name) {
+            // Closed by the attempt, if it was open; the next request opens it again.
+            if error_is_not_found(&error) {
+                self.forget(&served);
+            } else {
+                let state = if matches!(before, State::Busy) { State::Busy } else { State::Closed };
+                *served.write() = state;
+            }
+            return Err(error.into());
+        }
+        self.forget(&served);
+        Ok(())
+    }
+
+    fn forget(&self, served: &Arc<Served>) {
+        let mut databases = self.databases_mut();
+        if databases.get(&served.name).is_some_and(|known| Arc::ptr_eq(known, served)) {
+            databases.remove(&served.name);
+        }
+        drop(databases);
+        self.scheduler.remove_queue(served.queue);
+        served.tell_watchers();
+    }
+
+    /// Answers once the database is open.
+    pub fn open_database(self: &Arc<Self>, served: &Arc<Served>, how: How, reply: Reply<()>) {
+        self.work(served, 0, how, reply, |_| Ok(()));
+    }
+
+    /// Closes a database with a checkpoint; the next request opens it again. Waits for the disk.
+    ///
+    /// # Errors
+    /// `QueueFull` while a transaction is open on it; the disk's.
+    pub fn close_database(&self, served: &Arc<Served>) -> Result<()> {
+        if served.held.load(std::sync::atomic::Ordering::Acquire) > 0 {
+            let what = "a transaction or an operation is open on the database; end it first";
+            return Err(EngineError::new(Code::QueueFull, what));
+        }
+        self.close_served(served)
+    }
+
+    fn close_served(&self, served: &Arc<Served>) -> Result<()> {
+        {
+            let mut state = served.write();
+            if !matches!(*state, State::Open(_)) {
+                return Ok(());
+            }
+            *state = State::Busy;
+        }
+        self.scheduler.hold(served.queue);
+        let closed = self.store.close_database(&served.name);
+        {
+            let mut state = served.write();
+            if matches!(*state, State::Busy) {
+                *state = State::Closed;
+            }
+        }
+        self.scheduler.release(served.queue);
+        served.tell_watchers();
+        closed.map_err(EngineError::from)
+    }
+
+    /// Closes a database that nobody has used for `time`.
+    pub(super) fn close_if_idle(&self, served: &Arc<Served>, time: Duration) {
+        let idle = served.idle_for(self.clock.now());
+        if served.condition() != Condition::Open || idle.is_none_or(|idle| idle < time) {
+            return;
+        }
+        match self.close_served(served) {
+            Ok(()) => tracing::info!(database = %served.name, "closed, nobody uses it"),
+            Err(error) => {
+                self.track(&error);
+                tracing::error!(database = %served.name, %error, "an idle database did not close");
+            }
+        }
+    }
+
+    /// Closes the one that is idle for longest when as many are open as may be.
+    pub(super) fn make_room(&self, wanted: &Arc<Served>) -> Result<()> {
+        let max = self.options.databases_open_max;
+        if max == 0 {
+            return Ok(());
+        }
+        loop {
+            let now = self.clock.now();
+            let open: Vec<_> = self
+                .all()
+                .into_iter()
+                .filter(|other| !Arc::ptr_eq(other, wanted))
+                .filter(|other| other.condition() == Condition::Open)
+                .collect();
+            if open.len() < max {
+                return Ok(());
+            }
+            let idle = |served: &Arc<Served>| served.idle_for(now);
+            let Some(victim) = open.iter().filter(|s| idle(s).is_some()).max_by_key(|s| idle(s))
+            else {
+                let what = format!("{max} databases are open and in use, which is all that may be");
+                return Err(EngineError::new(Code::QueueFull, what));
+            };
+            self.close_served(victim)?;
+        }
+    }
+
+    pub(super) fn note_opened(&self, served: &Served, report: &OpenReport) {
+        self.meters.opened(report.replayed);
+        tracing::info!(database = %served.name, replayed = report.replayed,
+            checkpoint = %report.checkpoint, "opened");
+        for passed in &report.passed_over {
+            tracing::warn!(database = %served.name, %passed, "a checkpoint could not be used");
+        }
+    }
+
+    /// Closes every database, several at a time.
+    pub(super) fn close_databases(&self) -> Result<()> {
+        for served in self.all() {
+            let mut state = served.write();
+            if matches!(*state, State::Open(_) | State::Busy) {
+                *state = State::Closed;
+            }
+        }
+        Ok(self.store.close()?)
+    }
+
+    /// Has work done that belongs to no database, on a thread that may wait.
+    pub fn operate_on_server<T: Send + 'static>(
+        self: &Arc<Self>,
+        reply: Reply<T>,
+        work: impl FnOnce(&Arc<Engine>) -> Result<T> + Send + 'static,
+    ) {
+        let engine = Arc::clone(self);
+        let waiting = Arc::new(std::sync::Mutex::new(Some(reply)));
+        let taken = Arc::clone(&waiting);
+        let run = move || {
+            let reply = super::work::take(&taken);
+            let result = work(&engine);
+            if let Some(reply) = reply {
+                reply.send(result);
+            }
+        };
+        if let Err(refused) = self.operations.submit(pool::Task::new(run, |_| {}))
+            && let Some(reply) = super::work::take(&waiting)
+        {
+            reply.send(Err(refused.why.into()));
+        }
+    }
+
+    /// Whether a database is ready, for those who ask without wanting it opened.
+    #[must_use]
+    pub fn is_open(&self, served: &Served) -> bool {
+        matches!(served.condition(), Condition::Open)
+    }
+
+    /// Has a failed database tried again with its next request.
+    pub fn try_again(&self, served: &Arc<Served>) {
+        let mut state = served.write();
+        if matches!(*state, State::Failed(..)) {
+            *state = State::Closed;
+        }
+    }
+}
+
+fn error_is_not_found(error: &docstore::StoreError) -> bool {
+    matches!(error, docstore::StoreError::DbNotFound(_))
+}
