@@ -81,6 +81,8 @@ pub struct EngineOptions {
 const OPENERS: usize = 4;
 /// Databases that may wait to be opened.
 const OPENERS_QUEUE: usize = 20_000;
+/// Threads for what waits for a sync: making and dropping collections and databases.
+const CHANGERS: usize = 4;
 /// Operations that may wait for a thread.
 const OPERATIONS_QUEUE: usize = 1_000;
 
@@ -94,6 +96,7 @@ pub struct Engine {
     pub(crate) scheduler: Scheduler,
     openers: Pool,
     operations: Pool,
+    changers: Pool,
     databases: RwLock<BTreeMap<Name, Arc<Served>>>,
     transactions: Transactions,
     cursors: Cursors,
@@ -138,6 +141,7 @@ impl Engine {
         let engine = Arc::new(Self {
             openers: pool("opener", OPENERS, OPENERS_QUEUE),
             operations: pool("operation", options.operation_threads.max(1), OPERATIONS_QUEUE),
+            changers: pool("changer", CHANGERS, OPERATIONS_QUEUE),
             databases: RwLock::default(),
             transactions: Transactions::default(),
             cursors: Cursors::new(),
@@ -217,6 +221,7 @@ impl Engine {
     pub fn refuse(&self) {
         self.scheduler.refuse();
         self.operations.refuse();
+        self.changers.refuse();
     }
 
     /// Waits until nothing waits or runs, or `time` is over; says whether that is so.
@@ -226,6 +231,7 @@ impl Engine {
         let left = || until.since(self.clock.now());
         self.openers.wait_idle(left())
             && self.scheduler.wait_idle(left())
+            && self.changers.wait_idle(left())
             && self.operations.wait_idle(left())
     }
 
@@ -242,13 +248,16 @@ impl Engine {
         if housekeeper.is_some_and(|thread| thread.join().is_err()) {
             tracing::error!("housekeeping panicked");
         }
-        let discarded = self.scheduler.discard_waiting() + self.operations.discard_waiting();
+        let discarded = self.scheduler.discard_waiting()
+            + self.changers.discard_waiting()
+            + self.operations.discard_waiting();
         if discarded > 0 {
             tracing::warn!(discarded, "operations that waited were thrown away");
         }
         self.openers.refuse();
         self.openers.discard_waiting();
         self.scheduler.stop();
+        self.changers.stop();
         self.operations.stop();
         self.openers.stop();
         self.transactions.end_all();

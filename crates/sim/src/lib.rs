@@ -14,6 +14,7 @@
 pub mod clock;
 pub mod crash;
 pub mod disk;
+pub mod drill;
 pub mod history;
 pub mod seed;
 

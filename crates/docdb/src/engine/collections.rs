@@ -80,7 +80,7 @@ impl Engine {
         name: Name,
         reply: Reply<CollectionId>,
     ) {
-        self.operate(served, reply, move |database| Ok(database.create_collection(&name)?));
+        self.change(served, reply, move |database| Ok(database.create_collection(&name)?));
     }
 
     /// Removes a collection; answered when that is durable.
@@ -95,7 +95,7 @@ impl Engine {
             DropCollection::IfEmpty => DropMode::IfEmpty,
             DropCollection::Force => DropMode::Force,
         };
-        self.operate(served, reply, move |database| Ok(database.drop_collection(&name, mode)?));
+        self.change(served, reply, move |database| Ok(database.drop_collection(&name, mode)?));
     }
 
     /// The JSON Schema of a collection, if it has one.
@@ -119,7 +119,7 @@ impl Engine {
         schema: Option<Bytes>,
         reply: Reply<()>,
     ) {
-        self.operate(served, reply, move |database| {
+        self.change(served, reply, move |database| {
             let schema = schema.map(|schema| Document::parse(&schema)).transpose()?;
             Ok(database.set_validation(database.collection(&name)?, schema)?)
         });

@@ -58,7 +58,7 @@ impl Engine {
     }
 
     /// Makes a database. Waits for the disk: call it where that is allowed, as through
-    /// [`Engine::operate_on_server`].
+    /// [`Engine::change_server`].
     ///
     /// # Errors
     /// `DbExists`; the disk's.
@@ -214,9 +214,27 @@ impl Engine {
         Ok(self.store.close()?)
     }
 
-    /// Has work done that belongs to no database, on a thread that may wait.
+    /// Has work done that belongs to no database, on the threads for operations.
     pub fn operate_on_server<T: Send + 'static>(
         self: &Arc<Self>,
+        reply: Reply<T>,
+        work: impl FnOnce(&Arc<Engine>) -> Result<T> + Send + 'static,
+    ) {
+        self.work_on_server(&self.operations, reply, work);
+    }
+
+    /// The same, of work that waits for a sync and nothing longer: making and dropping databases.
+    pub fn change_server<T: Send + 'static>(
+        self: &Arc<Self>,
+        reply: Reply<T>,
+        work: impl FnOnce(&Arc<Engine>) -> Result<T> + Send + 'static,
+    ) {
+        self.work_on_server(&self.changers, reply, work);
+    }
+
+    fn work_on_server<T: Send + 'static>(
+        self: &Arc<Self>,
+        pool: &pool::Pool,
         reply: Reply<T>,
         work: impl FnOnce(&Arc<Engine>) -> Result<T> + Send + 'static,
     ) {
@@ -230,7 +248,7 @@ impl Engine {
                 reply.send(result);
             }
         };
-        if let Err(refused) = self.operations.submit(pool::Task::new(run, |_| {}))
+        if let Err(refused) = pool.submit(pool::Task::new(run, |_| {}))
             && let Some(reply) = super::work::take(&waiting)
         {
             reply.send(Err(refused.why.into()));

@@ -12,6 +12,7 @@ use std::time::Duration;
 use base::clock::Instant;
 use base::document::Document;
 use base::error::Code;
+use base::memory::Reservation;
 use base::words::{CollectionId, DocId, Lsn, Name};
 use bytes::Bytes;
 use docstore::patch::Patch;
@@ -183,18 +184,28 @@ impl Engine {
         how: How,
         reply: Reply<OpAnswers>,
     ) {
-        let bytes = ops.iter().map(Op::bytes).sum();
+        let bytes: usize = ops.iter().map(Op::bytes).sum();
+        // What waits for its turn counts too: a thousand requests of 16 MiB each would not fit.
+        let _reserved = match self.budget.reserve("requests", bytes as u64) {
+            Ok(reserved) => reserved,
+            Err(error) => {
+                reply.send(Err(EngineError::new(Code::MemoryLimit, error.to_string())));
+                return;
+            }
+        };
         let since = self.clock.now();
-        let served_by = Arc::clone(served);
+        let served = Arc::clone(served);
         match together {
             Together::Independent => {
                 let work =
                     Separate { answers: Answers::new(ops.len(), reply), ops, next: 0, since };
-                self.schedule(served, bytes, how, Execution { served: served_by, work });
+                let work = Execution { served: Arc::clone(&served), work, _reserved };
+                self.schedule(&served, bytes, how, work);
             }
             Together::Atomic => {
                 let work = Batch { stage: Stage::Raw(ops, reply), since };
-                self.schedule(served, bytes, how, Execution { served: served_by, work });
+                let work = Execution { served: Arc::clone(&served), work, _reserved };
+                self.schedule(&served, bytes, how, work);
             }
         }
     }
@@ -261,14 +272,16 @@ trait Kind: Send + Sized + 'static {
 struct Execution<K> {
     served: Arc<Served>,
     work: K,
+    /// Memory of what they hold, until the log has it.
+    _reserved: Reservation,
 }
 
 impl<K: Kind> Work for Execution<K> {
     fn go_on(self, engine: &Arc<Engine>, database: &Database) -> Step<Self> {
-        let Self { served, work } = self;
+        let Self { served, work, _reserved } = self;
         match work.go_on(engine, &served, database) {
             Step::Done => Step::Done,
-            Step::Later(work, hold) => Step::Later(Self { served, work }, hold),
+            Step::Later(work, hold) => Step::Later(Self { served, work, _reserved }, hold),
         }
     }
 

@@ -141,10 +141,30 @@ impl Engine {
         self.schedule(served, bytes, how, Once { work, reply });
     }
 
-    /// Has long work done on the threads for operations: checkpoints, scrubs, backups, what waits for
-    /// its own sync. Few run at once.
+    /// Has long work done on the threads for operations: checkpoints, scrubs, backups. Few run at
+    /// once.
     pub fn operate<T: Send + 'static>(
         self: &Arc<Self>,
+        served: &Arc<Served>,
+        reply: Reply<T>,
+        work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
+    ) {
+        self.work_on(|engine| &engine.operations, served, reply, work);
+    }
+
+    /// Has work done that waits for a sync and nothing longer: it need not wait for operations.
+    pub(super) fn change<T: Send + 'static>(
+        self: &Arc<Self>,
+        served: &Arc<Served>,
+        reply: Reply<T>,
+        work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
+    ) {
+        self.work_on(|engine| &engine.changers, served, reply, work);
+    }
+
+    fn work_on<T: Send + 'static>(
+        self: &Arc<Self>,
+        pool: fn(&Engine) -> &pool::Pool,
         served: &Arc<Served>,
         reply: Reply<T>,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
@@ -164,7 +184,7 @@ impl Engine {
                     reply.send(result);
                 }
             };
-            let submitted = engine.operations.submit(pool::Task::new(run, |_| {}));
+            let submitted = pool(&engine).submit(pool::Task::new(run, |_| {}));
             submitted.map_err(|refused| EngineError::from(refused.why))
         };
         let not_begun = Reply::new(move |result: Result<()>| {
