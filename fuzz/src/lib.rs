@@ -11,6 +11,8 @@ pub mod doc_id;
 pub mod document;
 pub mod driver;
 pub mod index_run;
+pub mod ipc_request;
+pub mod ipc_response;
 pub mod mutate;
 pub mod name;
 pub mod patch;
@@ -36,6 +38,8 @@ pub const ALL: &[Target] = &[
     Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },
     Target { name: "document", run: document::run, seeds: document::seeds },
     Target { name: "index_run", run: index_run::run, seeds: index_run::seeds },
+    Target { name: "ipc_request", run: ipc_request::run, seeds: ipc_request::seeds },
+    Target { name: "ipc_response", run: ipc_response::run, seeds: ipc_response::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },

@@ -1,5 +1,6 @@
 //! The binary as a process: what only a real process has, its exit code and its streams.
 
+mod codes;
 mod database;
 mod wal;
 
