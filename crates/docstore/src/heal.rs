@@ -7,7 +7,6 @@
 
 use std::ops::{Bound, Range};
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::clock::Instant;
 use base::words::{Change, CollectionId, DocId, Lsn};
@@ -48,8 +47,6 @@ pub struct HealReport {
 
 /// Stripes of one step of a scrub. A full pass takes a week at one step an hour for 2.8 TB.
 const STEP_STRIPES: u64 = 16 * 1024;
-/// How long after a step the next one is due.
-const STEP_EVERY: Duration = Duration::from_secs(3600);
 /// Longest record: one that begins so far before a damage may reach into it.
 const REACH: u64 = crate::data::RECORD_BYTES_MAX as u64;
 
@@ -247,7 +244,7 @@ impl Inner {
         let due = {
             let mut job = lock(&self.job);
             let last = *job.scrub.last.get_or_insert(now);
-            let due = now.since(last) >= STEP_EVERY;
+            let due = now.since(last) >= self.options.healing_interval;
             if due {
                 job.scrub.last = Some(now);
             }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use base::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
+
 use crate::data::{DATA_BYTES_MAX, Geometry, Parity};
 use crate::error::{Result, StoreError};
 
@@ -42,6 +44,12 @@ pub struct Options {
     pub snapshot_held_bytes: u64,
     /// How long an interactive transaction may be open. Default 30 s.
     pub txn_timeout: Duration,
+    /// Most bytes of one batch or transaction. Default and most
+    /// [`TXN_BYTES_MAX`].
+    pub txn_bytes_max: u64,
+    /// Most operations of one batch or transaction. Default and most
+    /// [`TXN_OPS_MAX`].
+    pub txn_ops_max: u32,
     /// Whether damaged documents are healed at all. Default true.
     pub healing: bool,
     /// Whether they are healed when a read finds them. Default true.
@@ -49,6 +57,8 @@ pub struct Options {
     /// Damaged places that parity cannot undo after which a step of a scrub ends: the documents
     /// there are healed from the log, and the next step goes on behind them. Default 100.
     pub healing_batch: usize,
+    /// How long after a step of the scrub the next one begins. Default 1 h.
+    pub healing_interval: Duration,
     /// A defect to run with, so that the tests can show that they notice.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<crate::planted::Bug>,
@@ -72,9 +82,12 @@ impl Default for Options {
             snapshot_ttl: Duration::from_secs(60),
             snapshot_held_bytes: 256 * 1024 * 1024,
             txn_timeout: Duration::from_secs(30),
+            txn_bytes_max: TXN_BYTES_MAX,
+            txn_ops_max: TXN_OPS_MAX,
             healing: true,
             healing_on_read: true,
             healing_batch: 100,
+            healing_interval: Duration::from_secs(3600),
             #[cfg(feature = "planted-bugs")]
             planted: None,
         }
@@ -117,6 +130,15 @@ impl Options {
         }
         if self.healing_batch == 0 {
             return bad("healing.max_batch_size", 0, "at least one place");
+        }
+        if self.healing_interval.is_zero() {
+            return bad("healing.interval", 0, "not zero");
+        }
+        if self.txn_bytes_max == 0 || self.txn_bytes_max > TXN_BYTES_MAX {
+            return bad("txn.bytes_max", self.txn_bytes_max, "from 1 byte to 256 MiB");
+        }
+        if self.txn_ops_max == 0 || self.txn_ops_max > TXN_OPS_MAX {
+            return bad("txn.ops_max", self.txn_ops_max.into(), "from 1 to 1,000,000");
         }
         Ok(())
     }

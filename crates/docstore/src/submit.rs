@@ -72,7 +72,7 @@ impl Database {
         writes: Vec<Write>,
         done: Done,
     ) -> std::result::Result<(), Box<Unplaced<Vec<Write>>>> {
-        let bytes = match bytes_of(&writes) {
+        let bytes = match bytes_of(&writes, &self.inner.options) {
             Ok(bytes) => bytes,
             Err(error) => {
                 done(Err(error.into()));

@@ -7,7 +7,6 @@ use std::ops::Bound;
 use std::sync::atomic::Ordering;
 
 use base::clock::{Instant, WallMs};
-use base::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
 use base::words::{Change, CollectionId, DocId, Lsn};
 
 use crate::database::{Database, Inner, lock};
@@ -17,7 +16,7 @@ use crate::memtable::cost_of;
 use crate::read::ScanRequest;
 use crate::request::{Effect, Stored, Write, Written};
 use crate::snapshots::SnapshotId;
-use crate::write::{Current, Evaluated, IdRange, Plan, Refusal};
+use crate::write::{Current, Evaluated, IdRange, Plan, Refusal, check_bytes};
 
 /// An open transaction. Dropped without [`Transaction::commit`] it has done nothing.
 #[derive(Debug)]
@@ -120,8 +119,9 @@ impl Transaction {
     /// the transaction goes on. `PayloadTooLarge` when the transaction grows over its limits.
     pub fn write(&mut self, write: &Write) -> Result<Written> {
         self.check()?;
-        if self.changes.len() as u64 >= u64::from(TXN_OPS_MAX) {
-            let (value, limit) = (self.changes.len() as u64 + 1, u64::from(TXN_OPS_MAX));
+        let limit = u64::from(self.database.inner.options.txn_ops_max);
+        if self.changes.len() as u64 >= limit {
+            let value = self.changes.len() as u64 + 1;
             return Err(StoreError::TooLarge { what: "the number of operations", value, limit });
         }
         let current = self.current(write.collection, &write.id)?;
@@ -129,10 +129,8 @@ impl Transaction {
         let (change, stored, effect) = inner.resolve(write, &current, self.now)?;
         let bytes = cost_of(stored.as_ref().map(|stored| &stored.document)) as u64;
         let payload = self.bytes + bytes;
-        if payload > TXN_BYTES_MAX {
-            let limit = TXN_BYTES_MAX;
-            return Err(StoreError::TooLarge { what: "the transaction", value: payload, limit });
-        }
+        let own = (self.changes.len() as u64 + 1) * cost_of(None) as u64;
+        check_bytes(payload - own, &inner.options)?;
         self.bytes = payload;
         let key = (write.collection, write.id.clone());
         self.written.insert(key, Current { base: current.base, stored });

@@ -17,7 +17,6 @@ use std::time::Duration;
 
 use base::clock::WallMs;
 use base::document::Document;
-use base::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
 use base::words::{Change, CollectionId, DocId, Lsn, Name};
 use wal::{Class, Committed, Pending, WalError};
 
@@ -25,6 +24,7 @@ use crate::database::{Core, Database, Inner, lock};
 use crate::error::{Result, StoreError};
 use crate::heal::Heal;
 use crate::memtable::cost_of;
+use crate::options::Options;
 use crate::read::file_of;
 use crate::request::{Action, Condition, Effect, Refused, Stored, Write, Written};
 use crate::state::{Body, Seen};
@@ -52,6 +52,17 @@ pub(crate) struct Plan {
     pub(crate) ranges: Vec<(IdRange, Lsn)>,
     pub(crate) epoch: u64,
     pub(crate) class: Class,
+}
+
+impl Plan {
+    /// Bytes of the documents that it writes.
+    fn document_bytes(&self) -> u64 {
+        let bytes = |change: &Change| {
+            let Change::Put { document, .. } = change else { return 0 };
+            document.as_bytes().len() as u64
+        };
+        self.changes.iter().map(bytes).sum()
+    }
 }
 
 /// What an evaluation comes to.
@@ -98,7 +109,7 @@ impl Database {
     /// # Errors
     /// As [`Database::write`], with the operation that is at fault.
     pub fn batch(&self, writes: Vec<Write>) -> std::result::Result<Vec<Written>, Refused> {
-        let bytes = bytes_of(&writes)?;
+        let bytes = bytes_of(&writes, &self.inner.options)?;
         self.inner.admit(bytes)?;
         let (first, plan) = self.inner.decide(|inner| inner.evaluate(&writes))?;
         let answer = |(effect, lsn)| Written { revision: Lsn(lsn), effect };
@@ -106,9 +117,10 @@ impl Database {
     }
 }
 
-/// What a batch will take in memory; over the limits of a transaction it is refused.
-pub(crate) fn bytes_of(writes: &[Write]) -> Result<u64> {
-    let limit = u64::from(TXN_OPS_MAX);
+/// What a batch will take in memory; over the limits of a transaction it is refused. What patches
+/// make is counted once they are evaluated.
+pub(crate) fn bytes_of(writes: &[Write], options: &Options) -> Result<u64> {
+    let limit = u64::from(options.txn_ops_max);
     if writes.len() as u64 > limit {
         let value = writes.len() as u64;
         return Err(StoreError::TooLarge { what: "the number of operations", value, limit });
@@ -120,11 +132,15 @@ pub(crate) fn bytes_of(writes: &[Write]) -> Result<u64> {
         Action::Patch(_) | Action::Delete => cost_of(None),
     };
     let payload: u64 = writes.iter().map(|write| document(write) as u64).sum();
-    let limit = TXN_BYTES_MAX + limit * cost_of(None) as u64;
-    if payload > limit {
-        return Err(StoreError::TooLarge { what: "the batch", value: payload, limit });
-    }
+    check_bytes(payload - writes.len() as u64 * cost_of(None) as u64, options)?;
     Ok(payload)
+}
+
+/// Refuses documents that are larger together than a transaction may be.
+pub(crate) fn check_bytes(value: u64, options: &Options) -> Result<()> {
+    let limit = options.txn_bytes_max;
+    let what = "the documents of a transaction";
+    if value > limit { Err(StoreError::TooLarge { what, value, limit }) } else { Ok(()) }
 }
 
 impl Inner {
@@ -178,6 +194,7 @@ impl Inner {
 
     /// What a plan writes, as the log takes it.
     pub(crate) fn transaction(&self, plan: &Plan) -> Result<wal::Transaction> {
+        check_bytes(plan.document_bytes(), &self.options)?;
         let mut tx = self.log.transaction().class(plan.class).in_epoch(plan.epoch);
         for change in &plan.changes {
             tx.push(change)?;

@@ -196,6 +196,8 @@ pub(crate) struct Queue {
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grouping {
     pub(crate) bytes_max: usize,
+    /// 0 = not counted.
+    pub(crate) commits_max: usize,
     pub(crate) one_by_one: bool,
 }
 
@@ -315,7 +317,10 @@ impl Queue {
         let joins = spool.is_none()
             && !grouping.one_by_one
             && self.groups.back().is_some_and(|group| {
-                group.batch.spool.is_none()
+                let has_room =
+                    grouping.commits_max == 0 || group.members.len() < grouping.commits_max;
+                has_room
+                    && group.batch.spool.is_none()
                     && group.batch.bytes.len() + frames.len() <= grouping.bytes_max
             });
         if !joins {

@@ -66,6 +66,8 @@ pub struct Options {
     pub max_segments: u32,
     /// Most bytes of one group. Default 4 MiB. A larger transaction is a group of its own.
     pub group_bytes_max: usize,
+    /// Most transactions of one group; 0 = not counted. Default 0.
+    pub group_commits_max: usize,
     /// Most bytes that may wait for the committer. Default 64 MiB.
     pub waiting_bytes_max: u64,
     /// Transactions above this many bytes wait in a file instead of memory. Default 4 MiB.
@@ -92,6 +94,7 @@ impl Default for Options {
             retain_bytes: 4096 * 1024 * 1024,
             max_segments: 0,
             group_bytes_max: 4 * 1024 * 1024,
+            group_commits_max: 0,
             waiting_bytes_max: 64 * 1024 * 1024,
             spool_bytes: 4 * 1024 * 1024,
             hint_after: Duration::from_millis(100),

@@ -205,6 +205,7 @@ impl Shared {
     fn grouping(&self) -> Grouping {
         Grouping {
             bytes_max: self.cx.options.group_bytes_max,
+            commits_max: self.cx.options.group_commits_max,
             one_by_one: self.cx.options.fsync == FsyncMode::Always,
         }
     }

@@ -384,3 +384,51 @@ fn a_damaged_index_is_passed_over_for_the_checkpoint_before_it_once_and_for_all(
     again.checkpoint().unwrap();
     assert_eq!(again.count(DEFAULT_COLLECTION).unwrap(), 5);
 }
+
+#[test]
+fn a_batch_and_a_transaction_are_refused_past_the_limits_of_the_options() {
+    let (disk, clock) = (FaultDisk::new(), clock());
+    let bytes = document(1).as_bytes().len() as u64;
+    let options = Options { txn_bytes_max: 2 * bytes, txn_ops_max: 3, ..small() };
+    let (env, budget) = (env(&disk.shared(), &clock), Budget::new("test", 1 << 30));
+    let db = Database::create(&env, Path::new(DIR), &default_name(), options, &budget).unwrap();
+    let put = |n| Write::upsert(DEFAULT_COLLECTION, id(n), document(n));
+    let delete = |n| Write::delete(DEFAULT_COLLECTION, id(n));
+    db.batch(vec![put(1), put(2)]).unwrap();
+    let refused = |writes| db.batch(writes).unwrap_err().error.code();
+    assert_eq!(refused(vec![put(3), put(4), put(5)]), Code::PayloadTooLarge, "bytes");
+    assert_eq!(refused((1..=4).map(delete).collect()), Code::PayloadTooLarge, "operations");
+    let grow = docstore::patch::Patch::parse(
+        format!(r#"[{{"op":"set","path":"/pad","value":"{}"}}]"#, "y".repeat(200)).as_bytes(),
+    );
+    let grow = Write::patch(DEFAULT_COLLECTION, id(1), grow.unwrap());
+    assert_eq!(refused(vec![grow]), Code::PayloadTooLarge, "what a patch makes");
+    let mut tx = db.begin().unwrap();
+    tx.write(&put(3)).unwrap();
+    tx.write(&put(4)).unwrap();
+    assert_eq!(tx.write(&put(5)).unwrap_err().code(), Code::PayloadTooLarge, "bytes");
+    tx.write(&delete(1)).unwrap();
+    assert_eq!(tx.write(&delete(2)).unwrap_err().code(), Code::PayloadTooLarge, "operations");
+    assert_eq!(tx.commit().unwrap().len(), 3);
+    assert_eq!((text(&db, 1), text(&db, 5)), (None, None));
+    assert!(text(&db, 2).is_some() && text(&db, 3).is_some() && text(&db, 4).is_some());
+}
+
+#[test]
+fn a_step_of_the_scrub_begins_as_often_as_the_option_says() {
+    let (disk, clock) = (FaultDisk::new(), clock());
+    let options = Options { healing_interval: std::time::Duration::from_secs(10), ..small() };
+    let (env, budget) = (env(&disk.shared(), &clock), Budget::new("test", 1 << 30));
+    let db = Database::create(&env, Path::new(DIR), &default_name(), options, &budget).unwrap();
+    for n in 0..100 {
+        db.write(Write::create(DEFAULT_COLLECTION, id(n), document(n))).unwrap();
+    }
+    db.checkpoint().unwrap();
+    let mut has_scrubbed = Vec::new();
+    for _ in 0..4 {
+        db.maintain().unwrap();
+        has_scrubbed.push(db.stats().unwrap().healing.stripes > 0);
+        clock.advance(std::time::Duration::from_secs(5));
+    }
+    assert_eq!(has_scrubbed, [false, false, true, true], "at 0, 5, 10 and 15 seconds");
+}

@@ -395,3 +395,17 @@ fn readers_kept_past_the_closing_of_their_log_say_so_whatever_becomes_of_its_fil
         assert!(world.log().status().first > Lsn(4), "what they would read is gone");
     }
 }
+
+#[test]
+fn a_group_takes_no_more_commits_than_its_option_says() {
+    let options = wal::Options { group_commits_max: 2, ..small(FsyncMode::Group) };
+    let world = World::new(&FaultDisk::new(), options);
+    for n in 0..5 {
+        let mut tx = world.log().transaction();
+        tx.push(&put(n, 10)).unwrap();
+        world.log().submit(tx, Box::new(|result| assert!(result.is_ok()))).unwrap();
+    }
+    world.log().maintain();
+    let stats = world.log().status().commits;
+    assert_eq!((stats.total_batches, stats.total_records, stats.max_batch_size), (3, 5, 2));
+}
