@@ -5,6 +5,7 @@
 //! `drive`, ours, reproducible and without tools; and libFuzzer, by a file in `fuzz_targets`.
 //! To add one: the module here, a line in [`ALL`], that file, and its `[[bin]]` in `Cargo.toml`.
 
+pub mod config;
 pub mod data_file;
 pub mod data_record;
 pub mod doc_id;
@@ -33,6 +34,7 @@ pub struct Target {
 
 /// Every target, by name.
 pub const ALL: &[Target] = &[
+    Target { name: "config", run: config::run, seeds: config::seeds },
     Target { name: "data_file", run: data_file::run, seeds: data_file::seeds },
     Target { name: "data_record", run: data_record::run, seeds: data_record::seeds },
     Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },

@@ -9,6 +9,16 @@ use crate::process::{Failure, Process, Result};
 use crate::workspace;
 
 const ERROR_INDEX: &str = "docs/errors/README.md";
+const SETTINGS: &str = "docs/operations/config.md";
+/// What is written by hand around the list of settings.
+const SETTINGS_TEMPLATE: &str = include_str!("generate/config.md");
+/// Where the list goes.
+const SETTINGS_HERE: &str = "{{settings}}\n";
+
+/// A generated file: where it is, and its text.
+type Generated = (&'static str, fn() -> Result<String>);
+
+const ALL: &[Generated] = &[(ERROR_INDEX, error_index), (SETTINGS, settings)];
 
 /// What to do.
 #[derive(Debug, clap::Args)]
@@ -23,31 +33,82 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if arguments.check {
         return check();
     }
-    let path = workspace::root().join(ERROR_INDEX);
-    let dir = path.parent().unwrap_or(workspace::root());
-    std::fs::create_dir_all(dir).map_err(|e| Failure::io("create", dir, &e))?;
-    std::fs::write(&path, error_index()?).map_err(|e| Failure::io("write", &path, &e))?;
-    println!("wrote {ERROR_INDEX}");
+    for (name, text) in ALL {
+        let path = workspace::root().join(name);
+        let dir = path.parent().unwrap_or(workspace::root());
+        std::fs::create_dir_all(dir).map_err(|e| Failure::io("create", dir, &e))?;
+        std::fs::write(&path, text()?).map_err(|e| Failure::io("write", &path, &e))?;
+        println!("wrote {name}");
+    }
     Ok(())
 }
 
 /// Fails when a generated file differs from what would be written.
 pub(crate) fn check() -> Result<()> {
-    if workspace::read(ERROR_INDEX.as_ref())? == error_index()? {
-        Ok(())
-    } else {
-        Err(Failure::new(format!("{ERROR_INDEX} is out of date; run `cargo xtask gen`")))
+    for (name, text) in ALL {
+        if workspace::read(name.as_ref())? != text()? {
+            return Err(Failure::new(format!("{name} is out of date; run `cargo xtask gen`")));
+        }
     }
+    Ok(())
+}
+
+/// What the program prints as JSON.
+fn printed(args: &[&str]) -> Result<Value> {
+    let json = Process::cargo()
+        .args(["run", "--quiet", "--locked", "--profile", "ci", "--package", "docdb", "--"])
+        .args(args)
+        .output()?;
+    let said = args.join(" ");
+    serde_json::from_str(&json)
+        .map_err(|e| Failure::new(format!("`docdb {said}` did not print JSON: {e}")))
+}
+
+/// The reference of the settings, as the program itself lists them.
+fn settings() -> Result<String> {
+    let rows = printed(&["config", "--list", "--json"])?;
+    Ok(SETTINGS_TEMPLATE.replacen(SETTINGS_HERE, &render_settings(&rows), 1))
+}
+
+fn render_settings(rows: &Value) -> String {
+    let mut text = String::new();
+    let mut group = None;
+    for row in rows.as_array().map_or(&[][..], Vec::as_slice) {
+        let field = |name: &str| row[name].as_str().unwrap_or_default();
+        let name = field("name");
+        let own = name.split_once('.').map_or("process", |(group, _)| group);
+        // `snapshot_ttl` belongs beside `snapshot.*`, wherever it has no dot.
+        let own = if name.starts_with("snapshot") { "snapshot" } else { own };
+        if group != Some(own) {
+            let _ = writeln!(text, "## {own}\n");
+            group = Some(own);
+        }
+        let default = match (field("default"), field("empty")) {
+            ("", "") => "not set".to_owned(),
+            ("", empty) => format!("not set: {empty}"),
+            (default, "") => format!("`{default}`"),
+            (default, empty) => format!("`{default}`: {empty}"),
+        };
+        let only: Vec<&str> =
+            row["only"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        let only = if only.is_empty() { String::new() } else { format!("; {}", only.join(", ")) };
+        let secret = if row["secret"] == true { " Never shown." } else { "" };
+        let _ = writeln!(
+            text,
+            "### `{name}`\n\n{what} {trade}{secret}\n\n\
+             - Default: {default}\n- May be: {rule}{only}\n- Read by {reader}\n",
+            what = field("what"),
+            trade = field("trade"),
+            rule = field("rule"),
+            reader = field("reader"),
+        );
+    }
+    text
 }
 
 /// The list of error codes, as the program itself prints it.
 fn error_index() -> Result<String> {
-    let json = Process::cargo()
-        .args(["run", "--quiet", "--locked", "--profile", "ci", "--package", "docdb"])
-        .args(["--", "errors", "--json"])
-        .output()?;
-    let codes: Value = serde_json::from_str(&json)
-        .map_err(|e| Failure::new(format!("`docdb errors --json` did not print JSON: {e}")))?;
+    let codes = printed(&["errors", "--json"])?;
     let has_page = |name: &str| workspace::root().join(format!("docs/errors/{name}.md")).is_file();
     Ok(render(&codes, has_page))
 }
@@ -90,5 +151,18 @@ mod tests {
         let text = render(&codes, |name| name == "Second");
         assert!(text.contains("| 1 | `First` | transient | One. |\n"), "{text}");
         assert!(text.contains("| 2 | [Second](Second.md) | permanent | Two. |\n"), "{text}");
+    }
+
+    #[test]
+    fn a_setting_says_its_default_its_rule_and_when_it_means_something() {
+        let row = json!({
+            "name": "a.b", "default": "0", "empty": "all", "rule": "a number", "what": "What.",
+            "trade": "Trade.", "reader": "the log", "only": ["only with x = y"], "secret": true,
+        });
+        let text = render_settings(&json!([row]));
+        let expected = "## a\n\n### `a.b`\n\nWhat. Trade. Never shown.\n\n- Default: `0`: all\n\
+                        - May be: a number; only with x = y\n- Read by the log\n\n";
+        assert_eq!(text, expected);
+        assert_eq!(SETTINGS_TEMPLATE.matches(SETTINGS_HERE).count(), 1);
     }
 }

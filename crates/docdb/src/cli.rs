@@ -3,6 +3,8 @@
 //! A command writes to the `out` it is given and never to the terminal itself, so that a test reads
 //! exactly what a user would see.
 
+mod arguments;
+mod config;
 mod errors;
 mod inspect;
 mod repair;
@@ -20,6 +22,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 /// command line is wrong.
 const FAILED: u8 = 1;
 
+/// Exit code when the configuration is wrong, like a wrong command line.
+const WRONG: u8 = 2;
+
 /// Exit code of a command that did nothing because nobody agreed.
 const DECLINED: u8 = 3;
 
@@ -27,7 +32,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0  done
   1  the command failed; the reason is on standard error
-  2  the command line is wrong
+  2  the command line or the configuration is wrong
   3  nothing was changed, because nobody agreed (`repair`)
   4  something is damaged and nothing is lost (`verify`)
   5  something is lost (`verify`)
@@ -36,6 +41,7 @@ A failure ends with code=NAME; `docdb errors NAME` says what the code means.";
 
 const EXAMPLES: &str = "\
 Examples:
+  docdb config
   docdb errors
   docdb errors WalCorrupt
   docdb errors 25 --json
@@ -60,6 +66,9 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Print the settings in effect, each with where it came from
+    #[command(after_help = config::HELP)]
+    Config(config::Arguments),
     /// List the error codes, or print the page of one
     Errors(errors::Arguments),
     /// Look at files without changing them
@@ -72,9 +81,13 @@ enum Command {
     Version(version::Arguments),
 }
 
+/// The variables of the environment, as the process has them.
+pub type Environment = Vec<(OsString, OsString)>;
+
 /// Carries out the command line `args`, whose first word is the program's name.
 pub fn run(
     args: impl IntoIterator<Item = OsString>,
+    environment: Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> ExitCode {
@@ -84,6 +97,10 @@ pub fn run(
     };
     let done = match &cli.command {
         None => write!(out, "{}", Cli::command().render_help()),
+        Some(Command::Config(arguments)) => match config::run(arguments, environment, out) {
+            Ok(done) => done,
+            Err(wrong) => return misconfigured(&wrong, err),
+        },
         Some(Command::Errors(arguments)) => errors::run(arguments, out),
         Some(Command::Inspect(arguments)) => inspect::run(arguments, out),
         Some(Command::Repair(arguments)) => match repair::run(arguments, out, err) {
@@ -108,6 +125,14 @@ fn refuse(said: &clap::Error, out: &mut dyn Write, err: &mut dyn Write) -> ExitC
     // Where the message cannot be written, there is no place left to say so.
     let _ = write!(to, "{}", said.render());
     ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(FAILED))
+}
+
+/// Says everything that is wrong with the configuration.
+fn misconfigured(wrong: &crate::config::ConfigErrors, err: &mut dyn Write) -> ExitCode {
+    for error in &wrong.0 {
+        let _ = writeln!(err, "docdb: {error}");
+    }
+    ExitCode::from(WRONG)
 }
 
 /// A failure of the log as the commands hand it on, with the code that `docdb errors` explains.
@@ -141,7 +166,7 @@ mod tests {
     fn docdb(line: &str) -> (bool, String, String) {
         let args = std::iter::once("docdb").chain(line.split_whitespace()).map(OsString::from);
         let (mut out, mut err) = (Vec::new(), Vec::new());
-        let code = run(args, &mut out, &mut err);
+        let code = run(args, Environment::new(), &mut out, &mut err);
         let text = |bytes| String::from_utf8(bytes).expect("we write UTF-8");
         (code == ExitCode::SUCCESS, text(out), text(err))
     }
@@ -198,10 +223,10 @@ mod tests {
     fn a_reader_that_went_away_is_no_failure_and_a_full_disk_is() {
         let version = || ["docdb", "version"].map(OsString::from);
         let mut err = Vec::new();
-        let code = run(version(), &mut Broken(io::ErrorKind::BrokenPipe), &mut err);
+        let code = run(version(), vec![], &mut Broken(io::ErrorKind::BrokenPipe), &mut err);
         assert_eq!(code, ExitCode::SUCCESS);
         assert!(err.is_empty());
-        let code = run(version(), &mut Broken(io::ErrorKind::StorageFull), &mut err);
+        let code = run(version(), vec![], &mut Broken(io::ErrorKind::StorageFull), &mut err);
         assert_eq!(code, ExitCode::from(FAILED));
         assert!(err.starts_with(b"docdb: "));
     }

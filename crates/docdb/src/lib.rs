@@ -5,5 +5,6 @@
 //! Start with [`cli`]: every command begins there.
 
 pub mod cli;
+pub mod config;
 pub mod engine;
 pub mod scheduler;

@@ -5,5 +5,11 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     // Not locked for as long as the command runs: the threads of a server write there too.
-    docdb::cli::run(std::env::args_os(), &mut std::io::stdout(), &mut std::io::stderr())
+    let environment = std::env::vars_os().collect();
+    docdb::cli::run(
+        std::env::args_os(),
+        environment,
+        &mut std::io::stdout(),
+        &mut std::io::stderr(),
+    )
 }

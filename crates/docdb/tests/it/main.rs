@@ -1,6 +1,7 @@
 //! The binary as a process: what only a real process has, its exit code and its streams.
 
 mod codes;
+mod config;
 mod database;
 mod wal;
 
