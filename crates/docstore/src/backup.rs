@@ -20,6 +20,7 @@
 mod catalog;
 mod content;
 mod copy;
+mod progress;
 mod restore;
 
 use std::collections::BTreeSet;
@@ -39,6 +40,8 @@ use crate::index;
 use crate::manifest::{FileRecord, Manifest, Quarantined};
 use catalog::{Catalog, CatalogFile, FileCopy, data_name, index_name};
 use content::{Scan, Tally, load_index};
+pub use progress::BackupProgress;
+use progress::Meter;
 pub(crate) use restore::NewDatabase;
 pub use restore::RestoreReport;
 
@@ -80,6 +83,9 @@ pub struct BackupSummary {
     pub files: u64,
     /// Their length, bytes.
     pub bytes: u64,
+    /// Copies of the value `BACKUP` that are missing or not valid: damaged, or left so by a backup
+    /// that was interrupted. Another one stood in for them, and the next backup writes them anew.
+    pub damaged_copies: Vec<PathBuf>,
 }
 
 /// What taking a backup did.
@@ -100,13 +106,27 @@ pub struct BackupReport {
 /// Reads a whole backup and says what it holds. Needs the memory of the database's index.
 ///
 /// # Errors
-/// `CorruptRecord` names what is missing or damaged; the disk's.
+/// `CorruptRecord` and `CrcMismatch` name what is missing or damaged; `FileOpen` when no backup was
+/// finished in the directory; the disk's.
 pub fn check_backup(from: &BackupDir) -> Result<BackupSummary> {
-    let catalog = CatalogFile::read(from)?;
-    content::verify_files(from, &catalog)?;
+    check_backup_with(from, &mut |_| ())
+}
+
+/// The same; `progress` is called about every MiB.
+///
+/// # Errors
+/// As [`check_backup`].
+pub fn check_backup_with(
+    from: &BackupDir,
+    progress: &mut dyn FnMut(BackupProgress),
+) -> Result<BackupSummary> {
+    let (catalog, damaged) = CatalogFile::read(from)?;
+    let mut meter = Meter::new(catalog.bytes(), progress);
+    content::verify_files(from, &catalog, &mut meter)?;
     let index = load_index(from, &catalog.manifest)?;
-    content::scan_all(from, &catalog, &index, &mut Scan::Count)?;
-    Ok(catalog.summary())
+    content::scan_all(from, &catalog, &index, &mut Scan::Count, &mut meter)?;
+    meter.finish();
+    Ok(catalog.summary(damaged))
 }
 
 impl Database {
@@ -121,10 +141,23 @@ impl Database {
     /// # Errors
     /// The disk's, of either side; `CorruptRecord` when the directory holds a backup of another
     /// database; `FileOpen` when another backup is writing there. The backup that was there before
-    /// is as it was.
+    /// is as it was, or this one has taken its place already.
     pub fn backup(&self, to: &BackupDir) -> Result<BackupReport> {
+        self.backup_with(to, &mut |_| ())
+    }
+
+    /// The same; `progress` is called about every MiB. When documents are found to be lost, all of
+    /// it is done a second time.
+    ///
+    /// # Errors
+    /// As [`Database::backup`].
+    pub fn backup_with(
+        &self,
+        to: &BackupDir,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<BackupReport> {
         self.inner.check_open()?;
-        let report = self.inner.backup(to)?;
+        let report = self.inner.backup(to, progress)?;
         if report.summary.lost.is_empty() {
             return Ok(report);
         }
@@ -135,7 +168,7 @@ impl Database {
                 tracing::error!(id = %lost.id, %error, "a backup has to leave a document out");
             }
         }
-        self.inner.backup(to)
+        self.inner.backup(to, progress)
     }
 }
 
@@ -147,7 +180,11 @@ struct Captured {
 }
 
 impl Inner {
-    fn backup(&self, to: &BackupDir) -> Result<BackupReport> {
+    fn backup(
+        &self,
+        to: &BackupDir,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<BackupReport> {
         make_dir(to)?;
         let lock = to.dir.join(LOCK_NAME);
         let _held = to.disk.lock(&lock).map_err(|e| {
@@ -166,14 +203,16 @@ impl Inner {
             return Err(StoreError::Backup(Arc::from(what)));
         }
         let captured = self.capture()?;
-        let mut copying =
-            Copying { inner: self, to, before: file.value(), counted: Counted::default() };
+        let meter = Meter::new(captured.bytes()?, progress);
+        let (before, counted) = (file.value(), Counted::default());
+        let mut copying = Copying { inner: self, to, before, counted, meter };
         let catalog = copying.run(&captured)?;
+        copying.meter.finish();
         let counted = copying.counted;
         sync_dir(&to.disk, &to.dir)?;
         file.store(to, &catalog)?;
         remove_others(to, &catalog)?;
-        Ok(counted.report(catalog.summary()))
+        Ok(counted.report(catalog.summary(Vec::new())))
     }
 
     /// Makes a checkpoint of everything acknowledged and opens its files before they can go.
@@ -214,6 +253,19 @@ impl Inner {
     }
 }
 
+impl Captured {
+    /// How many bytes there are to copy.
+    fn bytes(&self) -> Result<u64> {
+        let data = self.data.iter();
+        let mut bytes: u64 =
+            data.map(|(record, file)| file.layout().file_offset(record.verified_len)).sum();
+        for (number, file) in &self.indexes {
+            bytes += file.len().map_err(|e| StoreError::io(Op::Read, index_name(*number), e))?;
+        }
+        Ok(bytes)
+    }
+}
+
 /// What was copied and what was kept.
 #[derive(Debug, Default)]
 struct Counted {
@@ -244,6 +296,7 @@ struct Copying<'a> {
     to: &'a BackupDir,
     before: Option<&'a Catalog>,
     counted: Counted,
+    meter: Meter<'a>,
 }
 
 impl Copying<'_> {
@@ -280,12 +333,13 @@ impl Copying<'_> {
         let name = data_name(record.number, record.verified_len);
         let len = source.layout().file_offset(record.verified_len);
         let (mut copy, mut is_new) = self.bring(&name, source.raw(), len)?;
-        let mut found = content::scan_file(self.to, source.identity(), record, index);
+        let mut found =
+            content::scan_file(self.to, source.identity(), record, index, &mut self.meter);
         if !content::is_sound(&found) && self.inner.options.healing {
             heal(source, record)?;
-            copy = copy::copy(self.to, &name, source.raw(), len)?;
+            copy = copy::copy(self.to, &name, source.raw(), len, &mut self.meter)?;
             is_new = true;
-            found = content::scan_file(self.to, source.identity(), record, index);
+            found = content::scan_file(self.to, source.identity(), record, index, &mut self.meter);
         }
         self.counted.add(copy, is_new);
         tally.add(found?);
@@ -294,10 +348,10 @@ impl Copying<'_> {
 
     /// The file `name` of the backup with the first `len` bytes of `source`: the one that is there
     /// already, when it is as an earlier backup left it.
-    fn bring(&self, name: &str, source: &FileRef, len: u64) -> Result<(FileCopy, bool)> {
+    fn bring(&mut self, name: &str, source: &FileRef, len: u64) -> Result<(FileCopy, bool)> {
         let known = self.before.and_then(|before| before.file(name));
         if let Some(known) = known {
-            match copy::read_back(self.to, name) {
+            match copy::read_back(self.to, name, &mut self.meter) {
                 Ok(found) if found == known => return Ok((known, false)),
                 Ok(_) | Err(StoreError::Io { op: Op::Open | Op::Read, .. }) => {
                     tracing::error!(name, "a file of the backup is damaged and copied again");
@@ -305,7 +359,7 @@ impl Copying<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok((copy::copy(self.to, name, source, len)?, true))
+        Ok((copy::copy(self.to, name, source, len, &mut self.meter)?, true))
     }
 }
 

@@ -44,7 +44,10 @@ mod verify;
 mod write;
 
 pub use admin::DropMode;
-pub use backup::{BackupDir, BackupReport, BackupSummary, RestoreReport, check_backup};
+pub use backup::{
+    BackupDir, BackupProgress, BackupReport, BackupSummary, RestoreReport, check_backup,
+    check_backup_with,
+};
 pub use database::Database;
 pub use error::{Op, Result, StoreError};
 pub use export::{

@@ -82,7 +82,8 @@ impl Database {
             let manifest = Manifest::new(id, name.clone(), env.clock.wall());
             ManifestFile::create(&env.disk, building, &manifest).map(drop)
         })?;
-        Ok(Self::open(env, dir, options, budget)?.0)
+        let opened = Self::open(env, dir, options, budget);
+        Ok(opened.inspect_err(|_| take_back(&env.disk, dir))?.0)
     }
 
     /// Opens the database in `dir`.
@@ -131,7 +132,8 @@ impl Database {
 }
 
 /// Builds a database's directory: `fill` gets the directory under a temporary name and the log's
-/// directory in it. What there is once the name is `dir` is what `fill` has made, durable.
+/// directory in it. What there is once the name is `dir` is what `fill` has made, durable. When it
+/// fails, what it has made is removed as far as the disk allows: a full one has its room back.
 pub(crate) fn build<T>(
     disk: &DiskRef,
     dir: &Path,
@@ -147,13 +149,34 @@ pub(crate) fn build<T>(
     make(&building)?;
     let log_dir = building.join(LOG_DIR);
     make(&log_dir)?;
-    let filled = fill(&building, &log_dir)?;
-    sync_dir(disk, &building)?;
-    disk.rename(&building, dir).map_err(|e| StoreError::io(Op::Write, dir, e))?;
+    let filled = fill(&building, &log_dir).and_then(|filled| {
+        sync_dir(disk, &building)?;
+        disk.rename(&building, dir).map_err(|e| StoreError::io(Op::Write, dir, e))?;
+        Ok(filled)
+    });
+    let filled = filled.inspect_err(|_| {
+        if let Err(error) = remove_tree(disk, &building) {
+            tracing::warn!(%error, "what is left of a database in the making stays for now");
+        }
+    })?;
     if let Some(parent) = dir.parent() {
-        sync_dir(disk, parent)?;
+        sync_dir(disk, parent).inspect_err(|_| take_back(disk, dir))?;
     }
     Ok(filled)
+}
+
+/// Takes away a database that was made just now and that cannot be opened, as far as the disk
+/// allows. A crash leaves it whole or under the name of one in the making.
+pub(crate) fn take_back(disk: &DiskRef, dir: &Path) {
+    let building = beside(dir, ".new");
+    let renamed = disk.rename(dir, &building).map_err(|e| StoreError::io(Op::Write, dir, e));
+    let removed = renamed.and_then(|()| {
+        dir.parent().map_or(Ok(()), |parent| sync_dir(disk, parent))?;
+        remove_tree(disk, &building)
+    });
+    if let Err(error) = removed {
+        tracing::warn!(%error, "a database that was made and cannot be opened stays for now");
+    }
 }
 
 /// What was found on the disk.

@@ -14,7 +14,7 @@ use base::memory::Budget;
 use base::words::{DatabaseId, Name};
 use wal::Environment;
 
-use crate::backup::{BackupDir, NewDatabase, RestoreReport};
+use crate::backup::{BackupDir, BackupProgress, NewDatabase, RestoreReport};
 use crate::database::{Database, lock};
 use crate::error::{Op, Result, StoreError, sync_dir};
 use crate::manifest::{ManifestFile, default_name};
@@ -84,6 +84,24 @@ impl Store {
     /// # Errors
     /// `FileOpen` when another process has the directory; the disk's.
     pub fn open(env: &Environment, dir: &Path, options: Options, budget: Budget) -> Result<Self> {
+        let store = Self::open_as_is(env, dir, options, budget)?;
+        if !lock(&store.names).contains_key(&default_name()) {
+            store.create(&default_name())?;
+        }
+        Ok(store)
+    }
+
+    /// The same without making the database `default` where there is none: for restoring one of
+    /// that name, and for looking at what there is.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_as_is(
+        env: &Environment,
+        dir: &Path,
+        options: Options,
+        budget: Budget,
+    ) -> Result<Self> {
         options.validate()?;
         let disk = &env.disk;
         let failed = |e| StoreError::io(Op::Open, dir, e);
@@ -110,9 +128,6 @@ impl Store {
             _held: held,
         };
         store.discover()?;
-        if !lock(&store.names).contains_key(&default_name()) {
-            store.create(&default_name())?;
-        }
         Ok(store)
     }
 
@@ -200,11 +215,24 @@ impl Store {
     /// Makes a database out of a backup and opens it.
     ///
     /// # Errors
-    /// As [`Database::restore`].
+    /// As [`Database::restore`], and there is no such database then.
     pub fn restore(&self, from: &BackupDir, name: &Name) -> Result<(Database, RestoreReport)> {
+        self.restore_with(from, name, &mut |_| ())
+    }
+
+    /// The same; `progress` is called about every MiB.
+    ///
+    /// # Errors
+    /// As [`Store::restore`].
+    pub fn restore_with(
+        &self,
+        from: &BackupDir,
+        name: &Name,
+        progress: &mut dyn FnMut(BackupProgress),
+    ) -> Result<(Database, RestoreReport)> {
         self.make(name, |id, path| {
-            let as_new = NewDatabase { dir: path, name, id };
-            Database::restore_as(&self.env, from, as_new, self.options.clone(), &self.budget)
+            let (as_new, options) = (NewDatabase { dir: path, name, id }, self.options.clone());
+            Database::restore_as(&self.env, from, as_new, options, &self.budget, progress)
         })
     }
 
@@ -220,7 +248,7 @@ impl Store {
         let mut slot = lock(&open);
         {
             let mut names = lock(&self.names);
-            if names.contains_key(name) {
+            if names.get(name).is_some_and(|known| !self.is_nothing(known)) {
                 return Err(StoreError::DbExists(name.clone()));
             }
             names.insert(name.clone(), Known { id, open: Arc::clone(&open) });
@@ -231,11 +259,22 @@ impl Store {
                 Ok((database, made))
             }
             Err(error) => {
-                *slot = Open::Dropped;
-                lock(&self.names).remove(name);
+                // A disk that failed may keep it, or not say whether it does: then it keeps its
+                // name, so that no second one of that name is made, and can be asked for.
+                if matches!(self.env.disk.stat(&self.path_of(id)), Ok(None)) {
+                    *slot = Open::Dropped;
+                    lock(&self.names).remove(name);
+                }
                 Err(error)
             }
         }
+    }
+
+    /// Whether a name is known though there is no database: none was made of it, and the disk was
+    /// in no state to say so.
+    fn is_nothing(&self, known: &Known) -> bool {
+        let is_closed = known.open.try_lock().is_ok_and(|open| matches!(*open, Open::Closed));
+        is_closed && matches!(self.env.disk.stat(&self.path_of(known.id)), Ok(None))
     }
 
     fn known(&self, name: &Name) -> Result<(DatabaseId, Arc<Mutex<Open>>)> {

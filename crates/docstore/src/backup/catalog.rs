@@ -2,32 +2,36 @@
 //!
 //! It is kept in the slot files `BACKUP.0` to `.2` (see [`base::slots`]: checksum, sequence, three
 //! files of which a crash can hurt one). Integers are little-endian, lists a u32 count and their
-//! entries.
+//! entries; `docs/formats/backup.md` is the normative text.
 //!
 //! | field | bytes |
 //! |---|---|
 //! | wall time when it was taken, ms | u64 |
 //! | length of the manifest | u32 |
 //! | manifest, as the database's own, with one checkpoint; its quarantine lists the documents that the backup does not hold | … |
-//! | files: length u64, CRC32C of all of it u32 | list, in the order of the manifest: data files, then index files |
+//! | files: length u64, CRC-32 of all of it u32 (`copy.rs` says why not CRC32C) | list, in the order of the manifest: data files, then index files |
 //! | documents: collection u32, count u64 | list |
 //!
 //! Names of files follow from the manifest: `<number>-<verified length>.data` and
 //! `<number>.idx`, in hexadecimal. A data file that grows has another name after every checkpoint.
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::clock::WallMs;
-use base::slots::{Kind, SlotError, Slots};
+use base::slots::{Condition, Kind, SlotError, Slots};
 use base::words::CollectionId;
 
 use super::{BackupDir, BackupSummary};
-use crate::error::{Result, StoreError};
+use crate::error::{Op, Result, StoreError};
 use crate::location::FileNumber;
 use crate::manifest::Manifest;
 
 const KIND: Kind = Kind { magic: *b"DOCDBBAK", version: 1 };
 const FILE_NAME: &str = "BACKUP";
+/// Slot files of a value.
+const COPIES: usize = 3;
 /// What the name of a file ends in while it is being copied.
 pub(super) const PART: &str = ".part";
 
@@ -94,7 +98,8 @@ impl Catalog {
         found.map_or(0, |(_, count)| *count)
     }
 
-    pub(super) fn summary(&self) -> BackupSummary {
+    /// What it says, with the copies of it that are damaged.
+    pub(super) fn summary(&self, damaged_copies: Vec<PathBuf>) -> BackupSummary {
         let (manifest, newest) = (&self.manifest, self.manifest.newest());
         let collections = newest.collections.iter();
         BackupSummary {
@@ -107,8 +112,14 @@ impl Catalog {
                 .collect(),
             lost: manifest.quarantine.clone(),
             files: self.files.len() as u64,
-            bytes: self.files.iter().map(|file| file.bytes).sum(),
+            bytes: self.bytes(),
+            damaged_copies,
         }
+    }
+
+    /// Length of all files.
+    pub(super) fn bytes(&self) -> u64 {
+        self.files.iter().fold(0, |sum, file| sum.saturating_add(file.bytes))
     }
 
     fn encode(&self) -> Vec<u8> {
@@ -177,7 +188,7 @@ impl CatalogFile {
                 tracing::warn!(%error, "there is no valid backup; a whole one is taken");
                 Ok(Self(None))
             }
-            Err(error) => Err(StoreError::slots(error)),
+            Err(error) => Err(failed(error)),
         }
     }
 
@@ -186,24 +197,44 @@ impl CatalogFile {
         self.0.as_ref().map(|(_, catalog)| catalog)
     }
 
-    /// Puts another in its place, in two of the three files; durable on return.
+    /// Puts another in its place, in all three files; durable on return. None is left with the
+    /// value before: were the others damaged later, it would come up again as if it were the
+    /// newest.
     pub(super) fn store(self, to: &BackupDir, catalog: &Catalog) -> Result<()> {
         let value = catalog.encode();
         let stored = match self.0 {
             None => Slots::create(&to.disk, &to.dir.join(FILE_NAME), KIND, &value).map(drop),
-            Some((mut slots, _)) => slots.store(&value).and_then(|()| slots.store(&value)),
+            Some((mut slots, _)) => (0..COPIES).try_for_each(|_| slots.store(&value)),
         };
         stored.map_err(StoreError::slots)
     }
 
-    /// Reads the value and writes nothing.
-    pub(super) fn read(from: &BackupDir) -> Result<Catalog> {
-        match Slots::peek(&from.disk, &from.dir.join(FILE_NAME), KIND) {
-            Ok(value) => Catalog::decode(&value).ok_or_else(malformed),
-            Err(SlotError::Io { path, source }) => {
-                Err(StoreError::io(crate::error::Op::Read, path, source))
-            }
-            Err(error) => Err(StoreError::Backup(Arc::from(error.to_string()))),
+    /// Reads the value and writes nothing. Answers also which of its copies are missing or not
+    /// valid: another one stood in for them.
+    pub(super) fn read(from: &BackupDir) -> Result<(Catalog, Vec<PathBuf>)> {
+        let base = from.dir.join(FILE_NAME);
+        let value = Slots::peek(&from.disk, &base, KIND).map_err(failed)?;
+        let catalog = Catalog::decode(&value).ok_or_else(malformed)?;
+        let copies = Slots::inspect(&from.disk, &base, KIND).map_err(failed)?;
+        let damaged = copies
+            .into_iter()
+            .filter(|copy| matches!(copy.condition, Condition::Missing | Condition::Invalid))
+            .map(|copy| copy.path)
+            .collect();
+        Ok((catalog, damaged))
+    }
+}
+
+/// What is wrong with the value of a backup. Without any copy of it no backup was ever finished.
+fn failed(error: SlotError) -> StoreError {
+    match error {
+        SlotError::Io { path, source } => StoreError::io(Op::Read, path, source),
+        SlotError::Missing(path) => {
+            let what = "no backup was finished in this directory";
+            StoreError::io(Op::Open, path, io::Error::new(io::ErrorKind::NotFound, what))
+        }
+        SlotError::Corrupt(_) | SlotError::Version { .. } | SlotError::TooLarge(_) => {
+            StoreError::Backup(Arc::from(error.to_string()))
         }
     }
 }

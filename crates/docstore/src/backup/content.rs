@@ -9,9 +9,9 @@ use std::sync::Arc;
 
 use base::words::CollectionId;
 
-use super::BackupDir;
 use super::catalog::{Catalog, data_name};
 use super::copy::read_back;
+use super::{BackupDir, Meter};
 use crate::data::{
     DataError, DataFile, Expected, FileIdentity, Found as Next, Kind, Payloads, RecordRef,
     StoredRecord,
@@ -19,6 +19,9 @@ use crate::data::{
 use crate::error::{Result, StoreError};
 use crate::index::{self, Found, Index};
 use crate::manifest::{FileRecord, Manifest, Quarantined};
+
+/// After so many bytes of records a scan tells how far it is.
+const METER_BYTES: u64 = 1024 * 1024;
 
 /// What to do with the documents of a backup.
 pub(super) enum Scan<'a> {
@@ -44,9 +47,13 @@ pub(super) fn is_sound(found: &Result<Tally>) -> bool {
 }
 
 /// Compares every file with the length and checksum that the backup has of it.
-pub(super) fn verify_files(from: &BackupDir, catalog: &Catalog) -> Result<()> {
+pub(super) fn verify_files(
+    from: &BackupDir,
+    catalog: &Catalog,
+    meter: &mut Meter<'_>,
+) -> Result<()> {
     for (name, known) in catalog.named() {
-        let found = read_back(from, &name)?;
+        let found = read_back(from, &name, meter)?;
         if found != known {
             let what = if found.bytes == known.bytes {
                 "its checksum does not fit".to_owned()
@@ -80,8 +87,9 @@ pub(super) fn scan_file(
     identity: FileIdentity,
     record: &FileRecord,
     index: &Index,
+    meter: &mut Meter<'_>,
 ) -> Result<Tally> {
-    scan_one(from, identity, record, index, &mut Scan::Count)
+    scan_one(from, identity, record, index, &mut Scan::Count, meter)
 }
 
 /// Reads all data files of the backup, and checks the numbers that it has of them.
@@ -90,12 +98,13 @@ pub(super) fn scan_all(
     catalog: &Catalog,
     index: &Index,
     scan: &mut Scan<'_>,
+    meter: &mut Meter<'_>,
 ) -> Result<()> {
     let database = catalog.manifest.database;
     let mut tally = Tally::default();
     for record in &catalog.manifest.newest().files {
         let identity = FileIdentity { database, number: record.number };
-        tally.add(scan_one(from, identity, record, index, scan)?);
+        tally.add(scan_one(from, identity, record, index, scan, meter)?);
     }
     let counts = tally.check(index)?;
     if counts == catalog.counts && tally.lost == catalog.manifest.quarantine {
@@ -110,6 +119,7 @@ fn scan_one(
     record: &FileRecord,
     index: &Index,
     scan: &mut Scan<'_>,
+    meter: &mut Meter<'_>,
 ) -> Result<Tally> {
     let path = from.dir.join(data_name(record.number, record.verified_len));
     let file = DataFile::open_at_path(&from.disk, path, identity, record.verified_len)?;
@@ -118,15 +128,23 @@ fn scan_one(
         Scan::Visit(_) => Payloads::Load,
     };
     let mut found = Tally::default();
+    let mut counted = 0;
     for next in file.records(0..file.verified_len(), payloads) {
         match next? {
-            Next::Record(record) if is_current(index, &record) => {
-                found.see(&record, scan)?;
+            Next::Record(record) => {
+                let at = u64::from(record.location.offset);
+                if at.saturating_sub(counted) >= METER_BYTES {
+                    meter.add(at - counted);
+                    counted = at;
+                }
+                if is_current(index, &record) {
+                    found.see(&record, scan)?;
+                }
             }
-            Next::Record(_) => {}
             Next::Damage(damage) => found.damage.push(damage.range),
         }
     }
+    meter.add(file.verified_len().saturating_sub(counted));
     if !found.damage.is_empty() {
         found.look_into_damage(&file, index, scan)?;
     }

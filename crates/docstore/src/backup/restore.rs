@@ -15,14 +15,14 @@ use wal::Environment;
 
 use super::catalog::{Catalog, CatalogFile};
 use super::content::{Scan, load_index, scan_all, verify_files};
-use super::{BackupDir, BackupSummary};
+use super::{BackupDir, BackupProgress, BackupSummary, Meter};
 use crate::data::{DataWriter, FileIdentity, Layout, RecordRef};
 use crate::database::Database;
 use crate::error::{Op, Result, StoreError};
 use crate::index::{self, Entry, Index, Target};
 use crate::location::FileNumber;
 use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
-use crate::open::build;
+use crate::open::{build, take_back};
 use crate::options::Options;
 
 /// After so many documents the index is packed.
@@ -54,8 +54,10 @@ impl Database {
     /// after. Durable on return.
     ///
     /// # Errors
-    /// `CorruptRecord` names what is missing or damaged in the backup, and nothing was made;
-    /// `DbExists` when there is something at `dir`; the disk's.
+    /// `CorruptRecord` and `CrcMismatch` name what is missing or damaged in the backup, and nothing
+    /// was made; `FileOpen` when no backup was finished in its directory; `DbExists` when there is
+    /// something at `dir`; the disk's. There is nothing at `dir` then, or the whole database when the
+    /// disk does not let it go.
     pub fn restore(
         env: &Environment,
         from: &BackupDir,
@@ -65,7 +67,7 @@ impl Database {
         budget: &Budget,
     ) -> Result<(Self, RestoreReport)> {
         let id = DatabaseId::random().map_err(|e| StoreError::io(Op::Open, dir, e))?;
-        Self::restore_as(env, from, NewDatabase { dir, name, id }, options, budget)
+        Self::restore_as(env, from, NewDatabase { dir, name, id }, options, budget, &mut |_| ())
     }
 
     /// The same with an identity that the caller chose.
@@ -75,22 +77,28 @@ impl Database {
         new: NewDatabase<'_>,
         options: Options,
         budget: &Budget,
+        progress: &mut dyn FnMut(BackupProgress),
     ) -> Result<(Self, RestoreReport)> {
         options.validate()?;
-        let catalog = CatalogFile::read(from)?;
-        verify_files(from, &catalog)?;
+        let (catalog, damaged) = CatalogFile::read(from)?;
+        let mut meter = Meter::new(catalog.bytes(), progress);
+        verify_files(from, &catalog, &mut meter)?;
         let documents = build(&env.disk, new.dir, new.name, |dir, log_dir| {
             let newest = catalog.manifest.newest();
             let wall = newest.wall.max(env.clock.wall());
             wal::begin_behind(&env.disk, log_dir, new.id, newest.lsn, wall)?;
             let mut writing = Writing::new(env, dir.to_path_buf(), new.id, &options);
             let index = load_index(from, &catalog.manifest)?;
-            scan_all(from, &catalog, &index, &mut Scan::Visit(&mut |record| writing.put(record)))?;
+            let mut put = |record: &RecordRef<'_>| writing.put(record);
+            scan_all(from, &catalog, &index, &mut Scan::Visit(&mut put), &mut meter)?;
             drop(index);
             writing.finish(&catalog, new.name)
         })?;
-        let (database, _) = Self::open(env, new.dir, options, budget)?;
-        let report = RestoreReport { summary: catalog.summary(), database: new.id, documents };
+        let opened = Self::open(env, new.dir, options, budget);
+        let (database, _) = opened.inspect_err(|_| take_back(&env.disk, new.dir))?;
+        meter.finish();
+        let summary = catalog.summary(damaged);
+        let report = RestoreReport { summary, database: new.id, documents };
         Ok((database, report))
     }
 }

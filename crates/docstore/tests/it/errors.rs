@@ -44,6 +44,21 @@ struct Count {
     refused: u64,
 }
 
+/// Whether a code says what these effects did.
+pub(crate) fn is_of(code: Code, effects: &[Effect]) -> bool {
+    let full = |effect: &Effect| matches!(effect, Effect::Enospc | Effect::Edquot);
+    let of_file = [Code::FileOpen, Code::FileRead, Code::FileWrite, Code::FileSync];
+    let mut real = effects.iter().filter(|effect| **effect != Effect::Short);
+    let sensible = real.any(|effect| {
+        matches!(code, Code::DurabilityUnknown | Code::ReadOnly)
+            || (code == Code::DiskFull && full(effect))
+            || (of_file.contains(&code) && !full(effect))
+    });
+    // A sector that cannot be read is damage, as one that reads wrongly is.
+    let damage = [Code::DocCorrupt, Code::CorruptRecord, Code::CrcMismatch];
+    sensible || (effects.contains(&Effect::Eio) && damage.contains(&code))
+}
+
 /// One run of the workload.
 struct Run {
     life: Life,
@@ -62,18 +77,7 @@ impl Run {
     fn error(&mut self, error: &StoreError) {
         self.count.errors += 1;
         let code = error.code();
-        let full = |effect: &Effect| matches!(effect, Effect::Enospc | Effect::Edquot);
-        let of_file = [Code::FileOpen, Code::FileRead, Code::FileWrite, Code::FileSync];
-        let mut real = self.effects.iter().filter(|effect| **effect != Effect::Short);
-        let sensible = real.any(|effect| {
-            matches!(code, Code::DurabilityUnknown | Code::ReadOnly)
-                || (code == Code::DiskFull && full(effect))
-                || (of_file.contains(&code) && !full(effect))
-        });
-        // A sector that cannot be read is damage, as one that reads wrongly is.
-        let damage = [Code::DocCorrupt, Code::CorruptRecord, Code::CrcMismatch];
-        let damaged = self.effects.contains(&Effect::Eio) && damage.contains(&code);
-        assert!(sensible || damaged, "{:?} became {}", self.effects, told(error));
+        assert!(is_of(code, &self.effects), "{:?} became {}", self.effects, told(error));
         self.count.refused += u64::from(code == Code::DiskFull);
         self.count.poisoned += u64::from(code == Code::DurabilityUnknown);
     }
@@ -183,7 +187,7 @@ fn run(options: &Options, faults: &[Fault], total: &mut Count) -> u64 {
     calls
 }
 
-const EFFECTS: [Effect; 6] =
+pub(crate) const EFFECTS: [Effect; 6] =
     [Effect::Eio, Effect::Enospc, Effect::Edquot, Effect::Eintr, Effect::Eagain, Effect::Short];
 
 /// Runs the workload once per set of faults and says which of them broke something.
@@ -208,7 +212,7 @@ pub(crate) fn sweep(
 }
 
 /// Every call, every effect, once and for good.
-fn each_call(calls: u64) -> Vec<Vec<Fault>> {
+pub(crate) fn each_call(calls: u64) -> Vec<Vec<Fault>> {
     let mut sets = Vec::new();
     for nth in 1..=calls {
         for effect in EFFECTS {
