@@ -15,6 +15,9 @@
 //! An import takes such lines, of any origin: `id` and either `document` or `text` must be there.
 //! Revisions are not kept: they are those of the new writes. It is not one transaction but a
 //! series of batches; it can be run again in mode upsert.
+//!
+//! Lines are documents and nothing else: the properties of a collection, its validation and search
+//! schemas among them, are in backups and not here.
 
 mod line;
 mod token;
@@ -29,7 +32,7 @@ use crate::error::{Op, Result, StoreError};
 use crate::read::ScanRequest;
 use crate::request::{Effect, Expiry, Refused, Write};
 use crate::snapshots::SnapshotId;
-pub use line::LINE_BYTES_MAX;
+pub use line::{ImportLine, LINE_BYTES_MAX, write_export_line};
 
 /// Documents read at once by an export, and written at once by an import, at most.
 const BATCH_DOCUMENTS: usize = 1000;
@@ -58,19 +61,54 @@ pub enum ImportMode {
     Upsert,
 }
 
+/// What an import does about a line that is refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OnError {
+    /// Notes it and goes on.
+    Skip,
+    /// Stops: the lines before it are imported, it and those behind it are not.
+    Stop,
+}
+
+/// How to import. An [`ImportMode`] alone is one that skips lines that are refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// What to do with documents that exist.
+    pub mode: ImportMode,
+    /// What to do about a line that is refused.
+    pub on_error: OnError,
+}
+
+impl From<ImportMode> for ImportOptions {
+    fn from(mode: ImportMode) -> Self {
+        Self { mode, on_error: OnError::Skip }
+    }
+}
+
 /// What an import has done.
 #[derive(Debug, Clone, Default)]
 pub struct ImportReport {
-    /// Lines read, empty ones included.
+    /// Lines read, empty ones included. Of an import that a refused line stopped: its number.
     pub lines: u64,
+    /// Bytes read. Of an import that a refused line stopped: some behind it may be among them.
+    pub bytes: u64,
     /// Documents that were not there before.
     pub created: u64,
     /// Documents that took the place of others.
     pub replaced: u64,
     /// Lines that were refused; all others were imported.
     pub refused: u64,
-    /// The first [`IMPORT_ERRORS_MAX`] of those that were refused.
+    /// The first [`IMPORT_ERRORS_MAX`] of those that were refused, by their numbers.
     pub errors: Vec<LineError>,
+}
+
+/// How far an import has come.
+#[derive(Debug, Clone, Copy)]
+pub struct ImportProgress<'a> {
+    /// Everything up to now.
+    pub report: &'a ImportReport,
+    /// All lines of the last batch that were refused, by their numbers.
+    pub refused: &'a [LineError],
 }
 
 /// A line that was refused.
@@ -91,6 +129,8 @@ pub struct ImportStopped {
     pub report: ImportReport,
     /// Why.
     pub error: StoreError,
+    /// The line that was refused, when that is why: the last of the report's errors.
+    pub line: Option<u64>,
 }
 
 /// A snapshot that is let go at the end, whatever the end is.
@@ -130,7 +170,7 @@ impl Database {
             report.position = page.position;
             for (id, stored) in &page.documents {
                 line.clear();
-                line::write(&mut line, id, stored);
+                write_export_line(&mut line, id, stored);
                 out.write_all(&line).map_err(failed)?;
                 report.documents += 1;
                 report.bytes += line.len() as u64;
@@ -145,27 +185,36 @@ impl Database {
         Ok(report)
     }
 
-    /// Imports documents into a collection, one a line, in batches. A line that is malformed, or
-    /// whose document is refused, is noted and passed over; empty lines are skipped. `progress` is
-    /// called after each batch. What was imported is acknowledged as any write is.
+    /// Imports documents into a collection, one a line, in batches. What to do with a line that is
+    /// malformed, or whose document is refused, `options` says; empty lines are skipped. `progress`
+    /// is called after each batch. What was imported is acknowledged as any write is.
     ///
     /// Memory: a batch, and the longest line up to [`LINE_BYTES_MAX`].
     ///
     /// # Errors
     /// [`ImportStopped`] when going on is no use: `input` cannot be read (`FileRead`),
-    /// `CollectionNotFound`, `DiskFull`, `MemoryLimit`, `DurabilityUnknown` and the like.
+    /// `CollectionNotFound`, `DiskFull`, `MemoryLimit`, `DurabilityUnknown` and the like; and at the
+    /// first line that is refused with [`OnError::Stop`].
     pub fn import(
         &self,
         collection: CollectionId,
         input: &mut dyn BufRead,
-        mode: ImportMode,
-        progress: &mut dyn FnMut(&ImportReport),
+        options: impl Into<ImportOptions>,
+        progress: &mut dyn FnMut(ImportProgress<'_>),
     ) -> std::result::Result<ImportReport, Box<ImportStopped>> {
-        let mut import =
-            Import { db: self, collection, mode, report: ImportReport::default(), batch: vec![] };
+        let mut import = Import {
+            db: self,
+            collection,
+            options: options.into(),
+            report: ImportReport::default(),
+            batch: Vec::new(),
+            refused: Vec::new(),
+        };
         match import.run(input, progress) {
             Ok(()) => Ok(import.report),
-            Err(error) => Err(Box::new(ImportStopped { report: import.report, error })),
+            Err(Stop { error, line }) => {
+                Err(Box::new(ImportStopped { report: import.report, error, line }))
+            }
         }
     }
 }
@@ -173,36 +222,56 @@ impl Database {
 /// A line's number and what it asks for.
 type Numbered = (u64, Write);
 
+/// Why an import ends early.
+struct Stop {
+    error: StoreError,
+    /// The line that was refused.
+    line: Option<u64>,
+}
+
+impl From<StoreError> for Stop {
+    fn from(error: StoreError) -> Self {
+        Self { error, line: None }
+    }
+}
+
 /// An import under way.
 struct Import<'a> {
     db: &'a Database,
     collection: CollectionId,
-    mode: ImportMode,
+    options: ImportOptions,
     report: ImportReport,
     batch: Vec<Numbered>,
+    /// Lines of the batch that were refused.
+    refused: Vec<LineError>,
 }
 
 impl Import<'_> {
     fn run(
         &mut self,
         input: &mut dyn BufRead,
-        progress: &mut dyn FnMut(&ImportReport),
-    ) -> Result<()> {
+        progress: &mut dyn FnMut(ImportProgress<'_>),
+    ) -> std::result::Result<(), Stop> {
         let (mut line, mut bytes) = (Vec::new(), 0);
         loop {
             let read = line::read(input, &mut line)
                 .map_err(|e| StoreError::io(Op::Read, "the import", e))?;
-            if read != line::Read::End {
+            if let line::Read::Whole(len) | line::Read::TooLong(len) = read {
                 self.report.lines += 1;
+                self.report.bytes += len;
                 bytes += line.len();
-                self.take(&line, read == line::Read::TooLong);
+                self.take(&line, matches!(read, line::Read::TooLong(_)));
             }
-            let is_full = self.batch.len() >= BATCH_DOCUMENTS || bytes > BATCH_BYTES;
-            if read == line::Read::End || is_full {
-                self.write()?;
+            let lines = self.batch.len() + self.refused.len();
+            let is_full = lines >= BATCH_DOCUMENTS || bytes > BATCH_BYTES;
+            let is_refused = self.options.on_error == OnError::Stop && !self.refused.is_empty();
+            if read == line::Read::End || is_full || is_refused {
+                let written = self.write();
+                self.settle(progress);
+                written?;
+                self.stopped()?;
                 bytes = 0;
                 line.shrink_to(64 * 1024);
-                progress(&self.report);
             }
             if read == line::Read::End {
                 return Ok(());
@@ -221,9 +290,9 @@ impl Import<'_> {
         if line.iter().all(u8::is_ascii_whitespace) {
             return;
         }
-        match line::parse(line) {
+        match ImportLine::parse(line) {
             Ok(parsed) => {
-                let write = match self.mode {
+                let write = match self.options.mode {
                     ImportMode::Create => {
                         Write::create(self.collection, parsed.id, parsed.document)
                     }
@@ -239,14 +308,40 @@ impl Import<'_> {
     }
 
     fn refuse(&mut self, line: u64, error: StoreError) {
-        self.report.refused += 1;
-        if self.report.errors.len() < IMPORT_ERRORS_MAX {
-            self.report.errors.push(LineError { line, error });
+        self.refused.push(LineError { line, error });
+    }
+
+    /// Moves the refused lines of a batch into the report, in their order, and tells of it. When
+    /// the first of them is where the import stops, it is the only one: those behind it are not
+    /// imported, whatever they say.
+    fn settle(&mut self, progress: &mut dyn FnMut(ImportProgress<'_>)) {
+        self.refused.sort_by_key(|refused| refused.line);
+        if self.options.on_error == OnError::Stop {
+            self.refused.truncate(1);
+        }
+        self.report.refused += self.refused.len() as u64;
+        let room = IMPORT_ERRORS_MAX - self.report.errors.len();
+        self.report.errors.extend(self.refused.iter().take(room).cloned());
+        if let (OnError::Stop, Some(last)) = (self.options.on_error, self.refused.last()) {
+            self.report.lines = last.line;
+        }
+        progress(ImportProgress { report: &self.report, refused: &self.refused });
+        self.refused.clear();
+    }
+
+    /// Whether a refused line ends the import.
+    fn stopped(&self) -> std::result::Result<(), Stop> {
+        match (self.options.on_error, self.report.errors.first()) {
+            (OnError::Stop, Some(LineError { line, error })) => {
+                Err(Stop { error: error.clone(), line: Some(*line) })
+            }
+            (OnError::Skip, _) | (OnError::Stop, None) => Ok(()),
         }
     }
 
-    /// Writes the batch. Where a line is refused, those before it and those behind it are written
-    /// by themselves: no line is evaluated more than a few times, however many are refused.
+    /// Writes the batch. Where a line is refused, those before it and, unless the import stops
+    /// there, those behind it are written by themselves: no line is evaluated more than a few
+    /// times, however many are refused.
     fn write(&mut self) -> Result<()> {
         let mut parts = vec![std::mem::take(&mut self.batch)];
         while let Some(mut part) = parts.pop() {
@@ -266,7 +361,11 @@ impl Import<'_> {
                 Err(Refused { operation: Some(at), error })
                     if is_about_a_line(&error) && at < part.len() =>
                 {
-                    parts.push(part.split_off(at + 1));
+                    let behind = part.split_off(at + 1);
+                    match self.options.on_error {
+                        OnError::Skip => parts.push(behind),
+                        OnError::Stop => parts.clear(),
+                    }
                     if let Some((line, _)) = part.pop() {
                         self.refuse(line, error);
                     }

@@ -51,8 +51,8 @@ pub use backup::{
 pub use database::Database;
 pub use error::{Op, Result, StoreError};
 pub use export::{
-    ExportReport, IMPORT_ERRORS_MAX, ImportMode, ImportReport, ImportStopped, LINE_BYTES_MAX,
-    LineError,
+    ExportReport, IMPORT_ERRORS_MAX, ImportLine, ImportMode, ImportOptions, ImportProgress,
+    ImportReport, ImportStopped, LINE_BYTES_MAX, LineError, OnError, write_export_line,
 };
 pub use feed::{Feed, FeedEntry};
 pub use heal::HealReport;

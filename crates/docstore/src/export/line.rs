@@ -25,8 +25,9 @@ use crate::request::Stored;
 /// The longest line, bytes: a document of which every byte is escaped, and the rest.
 pub const LINE_BYTES_MAX: usize = 2 * DOCUMENT_BYTES_MAX + 4096;
 
-/// Appends the line of a document, its end included.
-pub(super) fn write(line: &mut Vec<u8>, id: &DocId, stored: &Stored) {
+/// Appends the line of a document, its end included: what an export writes, and an import reads
+/// back exactly.
+pub fn write_export_line(line: &mut Vec<u8>, id: &DocId, stored: &Stored) {
     line.extend_from_slice(b"{\"id\":");
     let id_type = match id {
         DocId::U64(_) => "u64",
@@ -80,16 +81,16 @@ fn write_string(line: &mut Vec<u8>, text: &[u8]) {
 pub(super) enum Read {
     /// There is none any more.
     End,
-    /// It is in the buffer, without its end.
-    Whole,
+    /// It is in the buffer, without its end. So many bytes were read, its end among them.
+    Whole(u64),
     /// It is longer than it may be, and was passed over.
-    TooLong,
+    TooLong(u64),
 }
 
 /// Reads the next line, and never keeps more of it than a line may have.
 pub(super) fn read(input: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<Read> {
     line.clear();
-    let (mut any, mut too_long) = (false, false);
+    let (mut total, mut too_long) = (0, false);
     loop {
         let bytes = match input.fill_buf() {
             Ok(bytes) => bytes,
@@ -106,25 +107,28 @@ pub(super) fn read(input: &mut dyn BufRead, line: &mut Vec<u8>) -> io::Result<Re
         if !too_long {
             line.extend_from_slice(part);
         }
-        any |= !is_last;
         let used = part.len() + usize::from(end.is_some());
+        total += used as u64;
         input.consume(used);
         if end.is_some() || is_last {
-            return Ok(match (any, too_long) {
-                (false, _) => Read::End,
-                (true, false) => Read::Whole,
-                (true, true) => Read::TooLong,
+            return Ok(match (total, too_long) {
+                (0, _) => Read::End,
+                (_, false) => Read::Whole(total),
+                (_, true) => Read::TooLong(total),
             });
         }
     }
 }
 
-/// What a line says.
+/// What a line of an export says. Its revision is checked and not kept: an import gives a new one.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
-    pub(super) id: DocId,
-    pub(super) expires_at: Option<WallMs>,
-    pub(super) document: Document,
+pub struct ImportLine {
+    /// The document's id.
+    pub id: DocId,
+    /// When it expires.
+    pub expires_at: Option<WallMs>,
+    /// Its exact bytes.
+    pub document: Document,
 }
 
 fn bad(what: &'static str) -> StoreError {
@@ -135,25 +139,31 @@ fn bad_id(what: &'static str) -> StoreError {
     StoreError::ImportId(what)
 }
 
-/// Reads a line.
-pub(super) fn parse(line: &[u8]) -> Result<Line> {
-    let mut cursor = Cursor { rest: line };
-    let mut members = Members::default();
-    cursor.expect(b'{', "it is no object")?;
-    if !cursor.take(b'}') {
-        loop {
-            members.add(&mut cursor)?;
-            if cursor.take(b'}') {
-                break;
+impl ImportLine {
+    /// Reads a line, its end not included, as anybody may have written it.
+    ///
+    /// # Errors
+    /// `InvalidJson`, `InvalidId` or `PayloadTooLarge` says what is wrong with it; the same line is
+    /// always refused.
+    pub fn parse(line: &[u8]) -> Result<Self> {
+        let mut cursor = Cursor { rest: line };
+        let mut members = Members::default();
+        cursor.expect(b'{', "it is no object")?;
+        if !cursor.take(b'}') {
+            loop {
+                members.add(&mut cursor)?;
+                if cursor.take(b'}') {
+                    break;
+                }
+                cursor.expect(b',', "a comma or the end of the object is missing")?;
             }
-            cursor.expect(b',', "a comma or the end of the object is missing")?;
         }
+        cursor.skip_space();
+        if !cursor.rest.is_empty() {
+            return Err(bad("something follows the object"));
+        }
+        members.line()
     }
-    cursor.skip_space();
-    if !cursor.rest.is_empty() {
-        return Err(bad("something follows the object"));
-    }
-    members.line()
 }
 
 /// The values of a line's members.
@@ -191,7 +201,7 @@ impl<'a> Members<'a> {
         }
     }
 
-    fn line(self) -> Result<Line> {
+    fn line(self) -> Result<ImportLine> {
         let id_type = self.id_type.map(text).transpose()?;
         let id = parse_id(self.id.ok_or_else(|| bad("it has no id"))?, id_type.as_deref())?;
         if self.revision.is_some_and(|value| number(value).is_none()) {
@@ -210,7 +220,7 @@ impl<'a> Members<'a> {
             (None, None) => return Err(bad("it has neither document nor text")),
             (Some(_), Some(_)) => return Err(bad("it has both document and text")),
         };
-        Ok(Line { id, expires_at, document })
+        Ok(ImportLine { id, expires_at, document })
     }
 }
 
@@ -254,8 +264,8 @@ mod tests {
 
     use super::*;
 
-    fn of(id: DocId, expires_at: Option<WallMs>, text: &str) -> Line {
-        Line { id, expires_at, document: Document::parse(text.as_bytes()).unwrap() }
+    fn of(id: DocId, expires_at: Option<WallMs>, text: &str) -> ImportLine {
+        ImportLine { id, expires_at, document: Document::parse(text.as_bytes()).unwrap() }
     }
 
     #[test]
@@ -294,7 +304,11 @@ mod tests {
             ),
         ];
         for (line, expected) in cases {
-            assert_eq!(parse(line.as_bytes()).map_err(|e| e.to_string()), Ok(expected), "{line}");
+            assert_eq!(
+                ImportLine::parse(line.as_bytes()).map_err(|e| e.to_string()),
+                Ok(expected),
+                "{line}"
+            );
         }
     }
 
@@ -328,7 +342,7 @@ mod tests {
             r#"{"id":1,"document":1,"expires_at":1.5}"#,
             r#"{"id":1,"document":"\q"}"#,
         ] {
-            assert!(parse(line.as_bytes()).is_err(), "{line}");
+            assert!(ImportLine::parse(line.as_bytes()).is_err(), "{line}");
         }
         for id in [
             "-1",
@@ -350,7 +364,7 @@ mod tests {
             r#""67E55044-10B1-426F-9247-BB680E5FE0C8","id_type":"uuid""#,
         ] {
             let line = format!("{{\"id\":{id},{document}}}");
-            assert!(parse(line.as_bytes()).is_err(), "{line}");
+            assert!(ImportLine::parse(line.as_bytes()).is_err(), "{line}");
         }
     }
 
@@ -366,10 +380,14 @@ mod tests {
                 let expires_at = Some(WallMs(7));
                 let stored = Stored { revision: Lsn(3), expires_at, document: document.clone() };
                 let mut line = Vec::new();
-                write(&mut line, &id, &stored);
+                write_export_line(&mut line, &id, &stored);
                 let (end, inner) = line.split_last().unwrap();
                 assert!(*end == b'\n' && !inner.contains(&b'\n') && !inner.contains(&b'\r'));
-                assert_eq!(parse(inner).unwrap(), Line { id, expires_at, document }, "{text:?}");
+                assert_eq!(
+                    ImportLine::parse(inner).unwrap(),
+                    ImportLine { id, expires_at, document },
+                    "{text:?}"
+                );
             }
         }
     }
@@ -383,10 +401,13 @@ mod tests {
             Stored { revision: Lsn(u64::MAX), expires_at: None, document: document.clone() };
         let id = DocId::string(&"\"".repeat(64)).unwrap();
         let mut line = Vec::new();
-        write(&mut line, &id, &stored);
+        write_export_line(&mut line, &id, &stored);
         assert!(line.len() <= LINE_BYTES_MAX);
         line.pop();
-        assert_eq!(parse(&line).unwrap(), Line { id, expires_at: None, document });
+        assert_eq!(
+            ImportLine::parse(&line).unwrap(),
+            ImportLine { id, expires_at: None, document }
+        );
     }
 
     #[test]
@@ -395,10 +416,12 @@ mod tests {
         input.extend_from_slice(b"\nab\n\nc");
         let mut input = std::io::BufReader::with_capacity(1000, input.as_slice());
         let mut line = Vec::new();
-        assert_eq!(read(&mut input, &mut line).unwrap(), Read::TooLong);
+        let too_long = Read::TooLong(LINE_BYTES_MAX as u64 + 2);
+        assert_eq!(read(&mut input, &mut line).unwrap(), too_long);
         assert!(line.capacity() <= 2 * LINE_BYTES_MAX);
         let mut lines = Vec::new();
-        while read(&mut input, &mut line).unwrap() == Read::Whole {
+        while let Read::Whole(len) = read(&mut input, &mut line).unwrap() {
+            assert!(len >= line.len() as u64);
             lines.push(line.clone());
         }
         assert_eq!(lines, [&b"ab"[..], b"", b"c"]);

@@ -10,8 +10,8 @@ use base::error::{Code, Coded as _};
 use base::memory::Budget;
 use base::words::{CollectionId, DocId, Name};
 use docstore::{
-    DEFAULT_COLLECTION, Database, Expiry, ImportMode, ImportReport, ScanRequest, Stored, Write,
-    default_name,
+    DEFAULT_COLLECTION, Database, Expiry, ImportMode, ImportOptions, ImportProgress, ImportReport,
+    OnError, ScanRequest, Stored, Write, default_name,
 };
 use sim::VirtualClock;
 use sim::disk::FaultDisk;
@@ -176,14 +176,89 @@ fn lines_that_are_refused_are_named_and_the_others_imported() {
         (7, Code::DocExists),
         (8, Code::InvalidJson),
     ];
-    let mut sorted = codes.clone();
-    sorted.sort_unstable_by_key(|(line, _)| *line);
-    assert_eq!(sorted, expected);
+    assert_eq!(codes, expected);
     assert_eq!((report.lines, report.created, report.refused), (9, 2, 6));
     assert_eq!(all(&db, DEFAULT_COLLECTION).len(), 3);
     let report = imported(&db, DEFAULT_COLLECTION, lines.as_bytes(), ImportMode::Upsert);
     let refused: Vec<u64> = report.errors.iter().map(|e| e.line).collect();
     assert_eq!((report.created, report.replaced, report.refused), (0, 4, 4), "{refused:?}");
+}
+
+/// Imports with `OnError::Stop`; answers the report, the line that it stopped at, and its code.
+fn stopped(db: &Database, lines: &str) -> (ImportReport, Option<(u64, Code)>) {
+    let options = ImportOptions { mode: ImportMode::Create, on_error: OnError::Stop };
+    match db.import(DEFAULT_COLLECTION, &mut lines.as_bytes(), options, &mut |_| ()) {
+        Ok(report) => (report, None),
+        Err(stopped) => {
+            let line = stopped.line.expect("nothing else can stop it");
+            assert_eq!(stopped.report.errors.last().expect("it is named").line, line);
+            (stopped.report, Some((line, stopped.error.code())))
+        }
+    }
+}
+
+#[test]
+fn an_import_that_stops_at_errors_has_all_lines_before_the_first_and_none_behind() {
+    let line = |n: u64| format!("{{\"id\":{n},\"document\":{{}}}}\n");
+    let good: Vec<String> = (0..1300).map(line).collect();
+    // Malformed, a document that is refused, an id that comes twice, and two of them in a batch.
+    let cases = [
+        (vec![(700, "{\n")], 700, Code::InvalidJson),
+        (vec![(3, "{\"id\":\"x\",\"document\":[]}\n")], 3, Code::InvalidSchema),
+        (vec![(1200, "{\"id\":5,\"document\":{}}\n")], 1200, Code::DocExists),
+        (vec![(9, "{\"id\":\"x\",\"document\":[]}\n"), (40, "{\n")], 9, Code::InvalidSchema),
+        (vec![(0, "[]\n"), (1, "{\n")], 0, Code::InvalidJson),
+    ];
+    for (bad, at, code) in cases {
+        let db = fresh(&clock());
+        let schema = Document::parse(br#"{"type":"object"}"#).unwrap();
+        db.set_validation(DEFAULT_COLLECTION, Some(schema)).unwrap();
+        let mut lines = good.clone();
+        bad.iter().for_each(|(at, line)| lines[*at] = (*line).to_owned());
+        let (report, stop) = stopped(&db, &lines.concat());
+        let number = at as u64 + 1;
+        assert_eq!(stop, Some((number, code)));
+        assert_eq!((report.lines, report.created, report.refused), (number, number - 1, 1));
+        let ids: Vec<DocId> = all(&db, DEFAULT_COLLECTION).into_iter().map(|(id, _)| id).collect();
+        assert_eq!(ids, (0..at as u64).map(DocId::U64).collect::<Vec<_>>());
+        // What is behind it goes on from there.
+        let rest = imported(
+            &db,
+            DEFAULT_COLLECTION,
+            lines[at + 1..].concat().as_bytes(),
+            ImportMode::Upsert,
+        );
+        assert_eq!(rest.refused + 1, bad.len() as u64);
+    }
+    let db = fresh(&clock());
+    let (report, stop) = stopped(&db, &good.concat());
+    assert_eq!((report.created, report.bytes, stop), (1300, good.concat().len() as u64, None));
+}
+
+#[test]
+fn every_refused_line_is_told_once_in_order_though_a_report_names_only_some() {
+    let db = fresh(&clock());
+    let lines: String = (0..5000)
+        .map(|n| match n % 4 {
+            0 => "{\n".to_owned(),
+            1 => format!("{{\"id\":{n},\"document\":{n}}}\n"),
+            2 => "{\"id\":1,\"document\":0}\n".to_owned(),
+            _ => "{\"id\":-1,\"document\":0}\n".to_owned(),
+        })
+        .collect();
+    let mut told = Vec::new();
+    let mut note = |progress: ImportProgress<'_>| {
+        assert!(progress.refused.len() <= 1000, "no batch is longer");
+        told.extend(progress.refused.iter().map(|refused| refused.line));
+    };
+    let mode = ImportMode::Create;
+    let report = db.import(DEFAULT_COLLECTION, &mut lines.as_bytes(), mode, &mut note).unwrap();
+    // The first document 1 is created by the line of it.
+    let expected: Vec<u64> = (0..5000).filter(|n| n % 4 != 1).map(|n| n + 1).collect();
+    assert_eq!(told, expected);
+    assert_eq!((report.lines, report.created, report.refused), (5000, 1250, 3750));
+    let named: Vec<u64> = report.errors.iter().map(|error| error.line).collect();
+    assert_eq!(named, expected[..docstore::IMPORT_ERRORS_MAX]);
 }
 
 #[test]
