@@ -23,11 +23,11 @@ use crate::validation::ValidationError;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// A document with this id exists already.
-    #[error("a document with this id exists already id={id} revision={revision}")]
+    #[error("a document with this id exists already id={id} revision={}", shown(*revision))]
     DocExists {
         /// The id.
         id: DocId,
-        /// Its revision.
+        /// Its revision; the largest of all when an earlier operation of the same batch wrote it.
         revision: Lsn,
     },
     /// There is no document with this id.
@@ -37,13 +37,14 @@ pub enum StoreError {
         id: DocId,
     },
     /// The document is at another revision.
-    #[error("the document is at another revision id={id} wanted={wanted} found={found}")]
+    #[error("the document is at another revision id={id} wanted={wanted} found={}", shown(*found))]
     RevisionMismatch {
         /// The id.
         id: DocId,
         /// What the request named.
         wanted: Lsn,
-        /// What there is; 0 = no document.
+        /// What there is; 0 = no document, the largest of all = what an earlier operation of the same
+        /// batch wrote.
         found: Lsn,
     },
     /// A condition did not hold.
@@ -172,6 +173,14 @@ pub enum StoreError {
     /// The memory budget is used up.
     #[error(transparent)]
     Memory(#[from] MemoryLimit),
+}
+
+/// A revision in a message. What an earlier operation of a batch wrote has none yet.
+fn shown(revision: Lsn) -> String {
+    if revision == Lsn(u64::MAX) {
+        return "(of an earlier operation of this batch)".to_owned();
+    }
+    revision.to_string()
 }
 
 /// A result with the store's error.

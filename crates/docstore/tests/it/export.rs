@@ -184,6 +184,17 @@ fn lines_that_are_refused_are_named_and_the_others_imported() {
     assert_eq!((report.created, report.replaced, report.refused), (0, 4, 4), "{refused:?}");
 }
 
+#[test]
+fn a_document_that_comes_twice_in_a_batch_is_refused_without_a_revision_that_is_none() {
+    let db = fresh(&clock());
+    let lines = b"{\"id\":2,\"document\":1}\n{\"id\":2,\"document\":2}\n";
+    let report = imported(&db, DEFAULT_COLLECTION, lines, ImportMode::Create);
+    let told: Vec<String> = report.errors.iter().map(ToString::to_string).collect();
+    let expected = "line 2: a document with this id exists already id=2 \
+                    revision=(of an earlier operation of this batch)";
+    assert_eq!(told, [expected]);
+}
+
 /// Imports with `OnError::Stop`; answers the report, the line that it stopped at, and its code.
 fn stopped(db: &Database, lines: &str) -> (ImportReport, Option<(u64, Code)>) {
     let options = ImportOptions { mode: ImportMode::Create, on_error: OnError::Stop };
