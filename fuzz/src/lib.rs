@@ -5,12 +5,14 @@
 //! `drive`, ours, reproducible and without tools; and libFuzzer, by a file in `fuzz_targets`.
 //! To add one: the module here, a line in [`ALL`], that file, and its `[[bin]]` in `Cargo.toml`.
 
+pub mod backup_catalog;
 pub mod config;
 pub mod data_file;
 pub mod data_record;
 pub mod doc_id;
 pub mod document;
 pub mod driver;
+pub mod import_line;
 pub mod index_run;
 pub mod ipc_request;
 pub mod ipc_response;
@@ -34,11 +36,13 @@ pub struct Target {
 
 /// Every target, by name.
 pub const ALL: &[Target] = &[
+    Target { name: "backup_catalog", run: backup_catalog::run, seeds: backup_catalog::seeds },
     Target { name: "config", run: config::run, seeds: config::seeds },
     Target { name: "data_file", run: data_file::run, seeds: data_file::seeds },
     Target { name: "data_record", run: data_record::run, seeds: data_record::seeds },
     Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },
     Target { name: "document", run: document::run, seeds: document::seeds },
+    Target { name: "import_line", run: import_line::run, seeds: import_line::seeds },
     Target { name: "index_run", run: index_run::run, seeds: index_run::seeds },
     Target { name: "ipc_request", run: ipc_request::run, seeds: ipc_request::seeds },
     Target { name: "ipc_response", run: ipc_response::run, seeds: ipc_response::seeds },
