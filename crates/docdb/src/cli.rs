@@ -1,13 +1,19 @@
 //! The command line: what can be said, and which file carries it out. One file per command.
 //!
 //! A command writes to the `out` it is given and never to the terminal itself, so that a test reads
-//! exactly what a user would see.
+//! exactly what a user would see. Progress bars alone are drawn there, when there is one.
 
 mod arguments;
+mod backup;
 mod config;
 mod errors;
+mod export;
+mod import;
 mod inspect;
+mod place;
+mod progress;
 mod repair;
+mod restore;
 mod verify;
 mod version;
 
@@ -34,8 +40,9 @@ Exit codes:
   1  the command failed; the reason is on standard error
   2  the command line or the configuration is wrong
   3  nothing was changed, because nobody agreed (`repair`)
-  4  something is damaged and nothing is lost (`verify`)
-  5  something is lost (`verify`)
+  4  something is damaged and nothing is lost (`verify`, `backup --check`)
+  5  something is lost (`verify`, `backup`, `restore`)
+  6  lines were refused (`import`)
 
 A failure ends with code=NAME; `docdb errors NAME` says what the code means.";
 
@@ -46,6 +53,10 @@ Examples:
   docdb errors WalCorrupt
   docdb errors 25 --json
   docdb version --json
+  docdb import --help
+  docdb export --help
+  docdb backup --help
+  docdb restore --help
   docdb inspect wal --help
   docdb verify --help
   docdb repair --help";
@@ -66,15 +77,23 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Copy a database into a directory, or check such a copy
+    Backup(backup::Arguments),
     /// Print the settings in effect, each with where it came from
     #[command(after_help = config::HELP)]
     Config(config::Arguments),
     /// List the error codes, or print the page of one
     Errors(errors::Arguments),
+    /// Write the documents of a collection as lines of JSON
+    Export(export::Arguments),
+    /// Read lines of JSON into a collection
+    Import(import::Arguments),
     /// Look at files without changing them
     Inspect(inspect::Arguments),
     /// Make what is damaged usable again
     Repair(repair::Arguments),
+    /// Make a database out of a backup
+    Restore(restore::Arguments),
     /// Check a database without changing anything
     Verify(verify::Arguments),
     /// Print the version
@@ -97,17 +116,29 @@ pub fn run(
     };
     let done = match &cli.command {
         None => write!(out, "{}", Cli::command().render_help()),
+        Some(Command::Backup(arguments)) => {
+            return ended(backup::run(arguments, out, err), out, err);
+        }
         Some(Command::Config(arguments)) => match config::run(arguments, environment, out) {
             Ok(done) => done,
             Err(wrong) => return misconfigured(&wrong, err),
         },
         Some(Command::Errors(arguments)) => errors::run(arguments, out),
+        Some(Command::Export(arguments)) => {
+            return ended(export::run(arguments, out, err), out, err);
+        }
+        Some(Command::Import(arguments)) => {
+            return ended(import::run(arguments, out, err), out, err);
+        }
         Some(Command::Inspect(arguments)) => inspect::run(arguments, out),
         Some(Command::Repair(arguments)) => match repair::run(arguments, out, err) {
             Ok(repair::Done::Declined) => return ExitCode::from(DECLINED),
             Ok(repair::Done::Yes) => Ok(()),
             Err(e) => Err(e),
         },
+        Some(Command::Restore(arguments)) => {
+            return ended(restore::run(arguments, out, err), out, err);
+        }
         Some(Command::Verify(arguments)) => match verify::run(arguments, out) {
             Ok(docstore::Verdict::Clean) => Ok(()),
             Ok(docstore::Verdict::Healable) => return ExitCode::from(verify::HEALABLE),
@@ -144,6 +175,14 @@ fn failed(error: wal::WalError) -> io::Error {
 fn coded(error: &(impl Coded + std::fmt::Display)) -> io::Error {
     let code = error.code().name();
     io::Error::other(format!("{error} code={code}"))
+}
+
+/// The end of a command that has an exit code of its own.
+fn ended(done: io::Result<u8>, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    match done.and_then(|code| out.flush().map(|()| code)) {
+        Ok(code) => ExitCode::from(code),
+        Err(e) => finish(Err(e), err),
+    }
 }
 
 /// A reader that closed its end early, as `head` does, has what it wanted.

@@ -2,6 +2,7 @@
 
 mod codes;
 mod config;
+mod copies;
 mod database;
 mod wal;
 
