@@ -159,6 +159,17 @@ pub trait File: Send + Sync + Debug {
     /// Whatever the system says; may read short. [`read_exact_at`] and [`read_full_at`] loop.
     fn read_at(&self, buf: &mut [u8], offset: u64) -> io::Result<usize>;
 
+    /// As [`File::read_at`] if the bytes can be had without waiting for a device; none when they
+    /// cannot, or nobody knows: then [`File::read_at`] is the way. May read short where the next
+    /// bytes are not at hand.
+    ///
+    /// # Errors
+    /// Whatever the system says.
+    fn read_at_hand(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        let _ = (buf, offset);
+        Ok(None)
+    }
+
     /// Writes up to `buf.len()` bytes at `offset`, extending the file when past its end.
     ///
     /// # Errors

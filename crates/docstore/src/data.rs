@@ -46,6 +46,7 @@
 //! ```
 #![deny(clippy::indexing_slicing)]
 
+mod at_hand;
 mod bytes;
 mod error;
 mod file;

@@ -133,6 +133,20 @@ impl File for RealFile {
         self.0.read_at(buf, offset)
     }
 
+    #[cfg(target_os = "linux")]
+    fn read_at_hand(&self, buf: &mut [u8], offset: u64) -> io::Result<Option<usize>> {
+        use rustix::io::{Errno, ReadWriteFlags, preadv2};
+        let mut parts = [io::IoSliceMut::new(buf)];
+        match preadv2(&self.0, &mut parts, offset, ReadWriteFlags::NOWAIT) {
+            Ok(read) => Ok(Some(read)),
+            // Not in the page cache, interrupted, or a file system that cannot say.
+            Err(Errno::AGAIN | Errno::INTR | Errno::OPNOTSUPP | Errno::INVAL | Errno::NOSYS) => {
+                Ok(None)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
         self.0.write_at(buf, offset)
     }
@@ -186,6 +200,20 @@ fn drop_pages(_file: &fs::File, _from: u64, _len: u64) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn what_was_just_written_is_at_hand_and_nothing_is_behind_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = RealDisk.open(&dir.path().join("f"), Open::CreateNew).unwrap();
+        file.write_at(b"some bytes", 0).unwrap();
+        let mut bytes = [0; 32];
+        // A file system that cannot say answers none.
+        if let Some(read) = file.read_at_hand(&mut bytes, 5).unwrap() {
+            assert_eq!(bytes.get(..read), Some(&b"bytes"[..]));
+            assert_eq!(file.read_at_hand(&mut bytes, 1000).unwrap(), Some(0));
+        }
+    }
 
     #[test]
     fn dropping_pages_loses_neither_synced_nor_unsynced_bytes() {

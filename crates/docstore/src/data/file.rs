@@ -38,7 +38,7 @@ pub struct Expected<'a> {
 }
 
 impl Expected<'_> {
-    fn fits(&self, header: &RecordHeader) -> bool {
+    pub(super) fn fits(&self, header: &RecordHeader) -> bool {
         self.collection == header.collection && *self.id == header.id && self.lsn == header.lsn
     }
 }
@@ -161,6 +161,11 @@ impl DataFile {
         self.layout().complete(self.verified_len())
     }
 
+    /// About how long records are, by those that were read last.
+    pub(super) fn usual(&self) -> usize {
+        self.usual.load(Ordering::Relaxed)
+    }
+
     /// Reads the record at `location`, which must be the one `expected`.
     ///
     /// One read for a record that is about as long as those before it and within one stripe, two
@@ -171,7 +176,7 @@ impl DataFile {
     /// [`DataError::Corrupt`] when the bytes are not that record: heal, then read again.
     /// [`DataError::Io`] when the system refuses to read.
     pub fn read(&self, location: Location, expected: &Expected<'_>) -> Result<StoredRecord> {
-        let usual = self.usual.load(Ordering::Relaxed);
+        let usual = self.usual();
         let record = self.read_sized(location, expected, (usual + usual / 4).min(READ_BYTES))?;
         // The mean of about the last eight; when two threads meet, one of them does not count.
         let now = (usual * 7 + record.disk_bytes as usize).div_ceil(8);

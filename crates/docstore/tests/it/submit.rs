@@ -212,3 +212,33 @@ fn a_peek_answers_what_memory_knows_and_reads_no_file() {
     db.write(Write::delete(DEFAULT_COLLECTION, id(1))).unwrap();
     assert_eq!(peek(1), Peeked::Known(None));
 }
+
+#[test]
+fn a_peek_from_the_page_cache_is_what_a_read_answers_and_damage_is_left_to_it() {
+    let root = tempfile::tempdir().unwrap();
+    let dir = root.path().join("db");
+    let disk = base::io::RealDisk::shared();
+    let budget = Budget::new("test", 1 << 30);
+    let env = env(&disk, &clock());
+    let db = Database::create(&env, &dir, &default_name(), small(), &budget).unwrap();
+    let long = base::document::Document::parse(format!("\"{}\"", "x".repeat(5000)).as_bytes());
+    let long = Write::create(DEFAULT_COLLECTION, id(2), long.unwrap());
+    db.batch(vec![create(1), long, create(3)]).unwrap();
+    db.checkpoint().unwrap();
+    for n in [1, 2, 3, 2, 1] {
+        let stored = db.get(DEFAULT_COLLECTION, &id(n)).unwrap();
+        let peeked = db.peek(DEFAULT_COLLECTION, &id(n)).unwrap();
+        // A file system may not be able to say what is at hand.
+        assert!(peeked == Peeked::Known(stored) || peeked == Peeked::OnDisk, "{n}: {peeked:?}");
+    }
+    let data = disk.list(&dir).unwrap().into_iter().find(|e| e.name.ends_with(".data")).unwrap();
+    let file = disk.open(&dir.join(&data.name), base::io::Open::Write).unwrap();
+    let mut bytes = vec![0; usize::try_from(data.len).unwrap()];
+    base::io::read_exact_at(&*file, &mut bytes, 0).unwrap();
+    let text = document(1);
+    let at = bytes.windows(20).position(|w| w == &text.as_bytes()[..20]).unwrap();
+    file.write_at(b"!", at as u64 + 3).unwrap();
+    assert_eq!(db.peek(DEFAULT_COLLECTION, &id(1)).unwrap(), Peeked::OnDisk);
+    let healed = db.get(DEFAULT_COLLECTION, &id(1)).unwrap().unwrap();
+    assert_eq!(healed.document, text);
+}
