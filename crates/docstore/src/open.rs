@@ -1,9 +1,10 @@
 //! Making, opening and closing a database.
 //!
 //! A database is a directory whose MANIFEST is valid: it is built under a temporary name and
-//! renamed. Opening reads the MANIFEST, loads the index of the newest checkpoint that can be read,
-//! and replays the log behind it in one pass that writes no data file. A checkpoint that cannot be
-//! read is passed over for an older one, whose log is still there.
+//! renamed. Opening reads the MANIFEST, loads a checkpoint and replays the log behind it, which is
+//! in `load`; what is here is the way there, and putting the open database together.
+
+mod load;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -13,24 +14,24 @@ use std::sync::{Arc, Mutex, RwLock};
 use base::io::{DiskRef, EntryKind, Lock};
 use base::memory::Budget;
 use base::words::{DatabaseId, Lsn, Name};
-use wal::{Anchor, Environment, FileAnchor, Hold, Log, LogState};
+use wal::{Environment, FileAnchor, Hold, Log};
+
+use load::Opening;
 
 use crate::background::Background;
 use crate::checkpoint::{Compact, Job, remove_leftovers};
-use crate::collections::Collections;
 use crate::data::{
     Condition, DataError, DataFile, DataWriter, FileHeader, FileIdentity, Found, Geometry, Layout,
     Parity, Payloads,
 };
 use crate::database::{Core, Database, Inner, Marks, lock};
 use crate::error::{Op, Result, StoreError, sync_dir};
-use crate::index;
-use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
+use crate::manifest::{FileRecord, Manifest, ManifestFile};
 use crate::options::Options;
+use crate::rebuild::RebuildReport;
 use crate::snapshots::Snapshots;
 use crate::state::State;
 use crate::stats::Counters;
-use crate::verify::load_index;
 
 /// The log's directory within that of its database.
 pub(crate) const LOG_DIR: &str = "log";
@@ -43,8 +44,10 @@ pub struct OpenReport {
     pub replayed: u64,
     /// Where the replay began.
     pub checkpoint: Lsn,
-    /// Newer checkpoints that could not be read, and why.
+    /// Checkpoints that could not be read, the newest first, and why.
     pub passed_over: Vec<String>,
+    /// What making the index again found, when no checkpoint had one that could be read.
+    pub rebuilt: Option<RebuildReport>,
 }
 
 impl Database {
@@ -86,11 +89,15 @@ impl Database {
         Ok(opened.inspect_err(|_| take_back(&env.disk, dir))?.0)
     }
 
-    /// Opens the database in `dir`.
+    /// Opens the database in `dir`. When index files are damaged or missing so that no checkpoint
+    /// can be loaded, the index is made again of data files and log, as [`crate::rebuild_index`]
+    /// does it: that reads every data file.
     ///
     /// # Errors
     /// `FileOpen` when another process has it; `CorruptRecord` when its MANIFEST cannot be read;
-    /// `WalCorrupt` when its log is damaged where it had been durable; the disk's.
+    /// `WalCorrupt` when its log is damaged where it had been durable; `CrcMismatch`,
+    /// `CorruptRecord` or `FileOpen` that name an index file when the index cannot be made again
+    /// without doubt about what was lost; the disk's.
     pub fn open(
         env: &Environment,
         dir: &Path,
@@ -103,7 +110,7 @@ impl Database {
         remove_leftovers(&env.disk, dir, &manifest)?;
         let (report, replayed_bytes) = (OpenReport::default(), 0);
         let mut opening = Opening { env, dir, options: &options, report, replayed_bytes };
-        let (at, mut state) = opening.load(&manifest)?;
+        let (at, mut state) = opening.load_or_rebuild(&mut file, &mut manifest)?;
         let (log, applied) = opening.replay(&manifest, at, &mut state)?;
         if at + 1 < manifest.checkpoints.len() {
             // Data files are written on behind what this checkpoint has: the newer ones, whose
@@ -189,130 +196,6 @@ struct Parts {
     /// The newest change that the state has: behind it the log has notes of its own.
     applied: Lsn,
     replayed_bytes: u64,
-}
-
-struct Opening<'a> {
-    env: &'a Environment,
-    dir: &'a Path,
-    options: &'a Options,
-    report: OpenReport,
-    /// Bytes of log behind the checkpoint.
-    replayed_bytes: u64,
-}
-
-impl Opening<'_> {
-    /// Loads the newest checkpoint that can be read; answers its place in the manifest.
-    fn load(&mut self, manifest: &Manifest) -> Result<(usize, State)> {
-        let mut first_error = None;
-        for (at, checkpoint) in manifest.checkpoints.iter().enumerate().rev() {
-            match self.load_one(manifest.database, checkpoint) {
-                Ok(mut state) => {
-                    state.quarantine = manifest
-                        .quarantine
-                        .iter()
-                        .map(|lost| ((lost.collection, lost.id.clone()), lost.lsn))
-                        .collect();
-                    self.report.checkpoint = checkpoint.lsn;
-                    return Ok((at, state));
-                }
-                // What cannot be read today may be readable tomorrow.
-                Err(error) if !is_damage(&error) => return Err(error),
-                Err(error) => {
-                    let lsn = checkpoint.lsn;
-                    tracing::error!(%lsn, %error, "a checkpoint is passed over");
-                    self.report.passed_over.push(error.to_string());
-                    first_error.get_or_insert(error);
-                }
-            }
-        }
-        Err(first_error.unwrap_or_else(|| StoreError::Manifest(Arc::from("no checkpoint"))))
-    }
-
-    fn load_one(&self, database: DatabaseId, checkpoint: &Checkpoint) -> Result<State> {
-        let index = load_index(&self.env.disk, self.dir, checkpoint)?;
-        let mut files = BTreeMap::new();
-        for record in &checkpoint.files {
-            files.insert(record.number, Arc::new(self.open_file(database, record)?));
-        }
-        Ok(State {
-            index: Arc::new(index),
-            collections: Collections::of(&checkpoint.collections),
-            files,
-            ..State::default()
-        })
-    }
-
-    fn open_file(&self, database: DatabaseId, record: &FileRecord) -> Result<DataFile> {
-        let preferred = Layout { geometry: self.options.geometry, parity: self.options.parity };
-        Ok(open_file(&self.env.disk, self.dir, database, record, preferred)?)
-    }
-
-    /// Opens the log and applies everything behind the checkpoint; answers the newest change.
-    fn replay(&mut self, manifest: &Manifest, at: usize, state: &mut State) -> Result<(Log, Lsn)> {
-        let Some(checkpoint) = manifest.checkpoints.get(at) else {
-            return Err(StoreError::Manifest(Arc::from("no checkpoint")));
-        };
-        let log_dir = self.dir.join(LOG_DIR);
-        let anchor = FileAnchor::open(&self.env.disk, &log_dir)?;
-        if anchor.load()?.database != manifest.database {
-            let what = "its log belongs to another database";
-            return Err(StoreError::Manifest(Arc::from(what)));
-        }
-        let from = checkpoint.lsn;
-        let anchor = Arc::new(StartingAt { anchor, lsn: from });
-        let (mut replayed, mut applied, mut bytes) = (0, from, 0);
-        let (log, _) =
-            Log::open(self.env, &log_dir, anchor, self.options.log.clone(), &mut |frame| {
-                // The log's own manifest may be a checkpoint behind.
-                if frame.lsn <= from {
-                    return Ok(());
-                }
-                bytes += wal::frame::frame_bytes(frame.payload.len()) as u64;
-                if let Some(change) = frame.change() {
-                    replayed += 1;
-                    applied = frame.lsn;
-                    state.apply(frame.lsn, change, frame.lsn);
-                }
-                Ok(())
-            })?;
-        self.report.replayed = replayed;
-        self.replayed_bytes = bytes;
-        if log.durable() < from {
-            // Nothing derived gets ahead of the log, so this is not the log that it came from.
-            let what = "it is ahead of its log, which is incomplete or from an older copy";
-            return Err(StoreError::Manifest(Arc::from(what)));
-        }
-        Ok((log, applied))
-    }
-}
-
-/// Whether the bytes are wrong, and not the disk that would not give them.
-#[expect(clippy::wildcard_enum_match_arm, reason = "only these two come from reading files")]
-fn is_damage(error: &StoreError) -> bool {
-    match error {
-        StoreError::Index(error) => matches!(**error, index::IndexError::Corrupt(_)),
-        StoreError::Data(error) => matches!(**error, crate::data::DataError::Corrupt { .. }),
-        _ => false,
-    }
-}
-
-/// The log's manifest, for a replay that may start where an older checkpoint ends: the log's own
-/// replay start is never behind the newest checkpoint, but that one may be damaged.
-struct StartingAt {
-    anchor: FileAnchor,
-    lsn: Lsn,
-}
-
-impl Anchor for StartingAt {
-    fn load(&self) -> wal::Result<LogState> {
-        let mut state = self.anchor.load()?;
-        state.replay_lsn = state.replay_lsn.min(self.lsn);
-        Ok(state)
-    }
-
-    fn store(&self, state: &LogState) -> wal::Result<()> {
-        self.anchor.store(state)
-    }
 }
 
 /// Builds the open database out of what was found.

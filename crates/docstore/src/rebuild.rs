@@ -1,4 +1,5 @@
-//! Making the index of a closed database again, from its data files and its log alone.
+//! Making the index of a closed database again, from its data files and its log alone: by command,
+//! or by an opening that finds no index that can be loaded.
 //!
 //! What it is not: it does not replace a lost MANIFEST. Which collections there are, which files
 //! count and how far they were verified stands nowhere else; without it only a backup helps, and
@@ -87,13 +88,23 @@ const NOWHERE: Location = Location { file: FileNumber(0), offset: 0 };
 
 type Versions = BTreeMap<(CollectionId, DocId), Version>;
 
-/// A rebuild under way. Holds the database's lock.
+/// A rebuild of a closed database whose lock the caller holds.
+pub(crate) struct Begun<'a> {
+    pub(crate) env: &'a Environment,
+    pub(crate) dir: &'a Path,
+    pub(crate) options: &'a Options,
+    /// Whether data files are healed by parity; what is damaged counts as unreadable otherwise.
+    pub(crate) healing: bool,
+}
+
+/// A rebuild under way.
 struct Rebuild<'a> {
     env: &'a Environment,
     dir: &'a Path,
     options: &'a Options,
-    manifest: Manifest,
-    file: ManifestFile,
+    healing: bool,
+    manifest: &'a mut Manifest,
+    file: &'a mut ManifestFile,
     versions: Versions,
     /// Records that were read of each data file.
     read: BTreeMap<FileNumber, u64>,
@@ -121,25 +132,41 @@ pub fn rebuild_index(
         return Err(StoreError::io(crate::error::Op::Open, path, missing));
     }
     let held = take_lock(&env.disk, dir)?;
-    let (file, manifest) = ManifestFile::open(&env.disk, dir).map_err(hopeless)?;
-    let log = FileAnchor::peek(&env.disk, &dir.join(LOG_DIR))?;
-    if log.database != manifest.database {
-        let what = "its log belongs to another database";
-        return Err(StoreError::Manifest(Arc::from(what)));
-    }
-    let report = RebuildReport::new(&manifest);
-    let (versions, read) = (Versions::new(), BTreeMap::new());
-    let mut rebuild = Rebuild { env, dir, options, manifest, file, versions, read, report };
-    rebuild.scan()?;
-    rebuild.recall_quarantine();
-    if !rebuild.report.unreadable.is_empty() {
-        rebuild.ask_witnesses()?;
-    }
-    let is_sure = rebuild.report.doubts.is_empty();
-    let report =
-        if is_sure || in_doubt == InDoubt::Accept { rebuild.publish()? } else { rebuild.report };
+    let (mut file, mut manifest) = ManifestFile::open(&env.disk, dir).map_err(hopeless)?;
+    let begun = Begun { env, dir, options, healing: true };
+    let report = begun.run(&mut file, &mut manifest, in_doubt)?;
     drop(held);
     Ok(report)
+}
+
+impl<'a> Begun<'a> {
+    /// Makes the index of the newest checkpoint of `manifest` again, which is the one that `file`
+    /// has; both are those of the rebuilt database afterwards, unless the report says that nothing
+    /// was changed.
+    pub(crate) fn run(
+        self,
+        file: &'a mut ManifestFile,
+        manifest: &'a mut Manifest,
+        in_doubt: InDoubt,
+    ) -> Result<RebuildReport> {
+        let Self { env, dir, options, healing } = self;
+        let log = FileAnchor::peek(&env.disk, &dir.join(LOG_DIR))?;
+        if log.database != manifest.database {
+            let what = "its log belongs to another database";
+            return Err(StoreError::Manifest(Arc::from(what)));
+        }
+        let report = RebuildReport::new(manifest);
+        let (versions, read) = (Versions::new(), BTreeMap::new());
+        let mut rebuild =
+            Rebuild { env, dir, options, healing, manifest, file, versions, read, report };
+        rebuild.scan()?;
+        rebuild.recall_quarantine();
+        if !rebuild.report.unreadable.is_empty() {
+            rebuild.ask_witnesses()?;
+        }
+        let is_sure = rebuild.report.doubts.is_empty();
+        if is_sure || in_doubt == InDoubt::Accept { rebuild.publish() } else { Ok(rebuild.report) }
+    }
 }
 
 /// Says what to do about a MANIFEST that cannot be read.

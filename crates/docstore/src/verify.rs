@@ -202,8 +202,8 @@ impl<'a> Check<'a> {
             loaded.extend(index.map(|index| Loaded { checkpoint, index, readable: 0 }));
         }
         if loaded.is_empty() {
-            let what = "no checkpoint has an index that can be loaded; \
-                        `docdb repair --rebuild-index` makes one of the data files";
+            let what = "no checkpoint has an index that can be loaded; opening makes one of the \
+                        data files, or `docdb repair --rebuild-index` when that is in doubt";
             self.report.add(Severity::Healable, self.dir, None, what);
         }
         self.data_files(manifest, &mut loaded)?;
@@ -269,8 +269,8 @@ impl<'a> Check<'a> {
                 Err(index::IndexError::Io { source, .. })
                     if source.kind() == io::ErrorKind::NotFound =>
                 {
-                    let what = "the index file is missing; an older checkpoint or \
-                                `docdb repair --rebuild-index` stands in for it";
+                    let what = "the index file is missing; opening goes on from an older \
+                                checkpoint or makes the index again";
                     self.report.add(Severity::Healable, &path, None, what);
                 }
                 Err(error) => return Err(error.into()),
@@ -282,7 +282,7 @@ impl<'a> Check<'a> {
     fn index_damage(&mut self, found: &index::file::Report) {
         if let Some(damage) = &found.damage {
             let what = format!(
-                "{}: {}; an older checkpoint or `docdb repair --rebuild-index` stands in for it",
+                "{}: {}; opening goes on from an older checkpoint or makes the index again",
                 damage.place, damage.wrong
             );
             self.report.add(Severity::Healable, &damage.path, Some(damage.offset), what);

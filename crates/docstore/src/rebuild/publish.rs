@@ -19,7 +19,7 @@ impl Rebuild<'_> {
     /// Makes it true: records that only the log had, the index, the MANIFEST.
     pub(super) fn publish(mut self) -> Result<RebuildReport> {
         // What a MANIFEST does not name is in the way of new files of the same number.
-        remove_leftovers(&self.env.disk, self.dir, &self.manifest)?;
+        remove_leftovers(&self.env.disk, self.dir, self.manifest)?;
         self.report.lost = self.lost();
         let mut files: BTreeMap<FileNumber, FileRecord> =
             self.newest().files.iter().map(|file| (file.number, *file)).collect();
@@ -49,7 +49,7 @@ impl Rebuild<'_> {
         self.note(info.header.number)?;
         sync_dir(&self.env.disk, self.dir)?;
         self.store(files.into_values().collect(), info)?;
-        remove_leftovers(&self.env.disk, self.dir, &self.manifest)?;
+        remove_leftovers(&self.env.disk, self.dir, self.manifest)?;
         Ok(self.report)
     }
 
@@ -168,6 +168,6 @@ impl Rebuild<'_> {
         older.push(Checkpoint { files, index: vec![info], ..newest });
         self.manifest.checkpoints = older;
         self.manifest.quarantine.clone_from(&self.report.lost);
-        self.file.store(&self.manifest)
+        self.file.store(self.manifest)
     }
 }

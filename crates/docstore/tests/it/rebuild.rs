@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use base::error::{Code, Coded as _};
 use base::words::Lsn;
 use docstore::{DEFAULT_COLLECTION, InDoubt, Verdict, Write};
+use sim::crash::{Limits, Recorder, enumerate, record};
 use sim::disk::{Calls, Crash, Effect, Fault, FaultDisk, Loss, Rot};
 
 use crate::verify::{Truth, files, is_whole, key, made, opened, rebuilt, verified};
@@ -53,10 +54,17 @@ fn an_index_that_is_gone_comes_back_as_it_was() {
                 false => fork.rot(&Rot::Flip { path, offset: 70, mask: 4 }).unwrap(),
             }
         }
-        assert!(opened(&fork.fork()).is_err());
         assert_eq!(verified(&fork).verdict(), Verdict::Healable);
+        let alone = fork.fork();
+        let (db, report) = opened(&alone).unwrap();
+        let by_opening = report.rebuilt.expect("no index was left");
+        assert_eq!(report.passed_over.len(), 2, "both checkpoints: {by_opening}");
+        db.close().unwrap();
+        assert_eq!(verified(&alone).verdict(), Verdict::Clean);
+        assert_eq!(seen(&alone), expected);
         let report = rebuilt(&fork, InDoubt::Refuse).unwrap();
         assert!(report.index.is_some() && report.lost.is_empty(), "{report}");
+        assert_eq!(report, by_opening, "by opening or by command");
         let after = verified(&fork);
         assert_eq!(after.verdict(), Verdict::Clean, "{after}");
         assert_eq!(seen(&fork.fork()), expected);
@@ -201,4 +209,42 @@ fn a_crash_while_rebuilding_leaves_the_old_state_or_the_new_one() {
         crashes += 1;
     }
     assert!(crashes > 5, "{crashes}");
+}
+
+#[test]
+fn a_crash_while_opening_makes_an_index_again_loses_nothing() {
+    let (disk, truth) = made();
+    let (db, _) = opened(&disk).unwrap();
+    db.write(Write::delete(DEFAULT_COLLECTION, key(50))).unwrap();
+    db.write(Write::upsert(DEFAULT_COLLECTION, key(51), document(9))).unwrap();
+    let killed = disk.crash(&Crash::Kill);
+    let expected = seen(&killed.fork());
+    drop(db);
+    assert!(expected[50] == Ok(None) && truth.len() > 100);
+    let mut total = sim::crash::Report::default();
+    for all_gone in [true, false] {
+        let fork = killed.fork();
+        match all_gone {
+            true => {
+                indexes(&fork).into_iter().for_each(|path| fork.rot(&Rot::Remove { path }).unwrap())
+            }
+            false => blind(&fork),
+        }
+        // A block that parity makes again, so that healing is crashed, too.
+        fork.rot(&Rot::Garbage { path: data(1), sector: 2, seed: 9 }).unwrap();
+        let recording = record(&fork, |disk, _: &Recorder<()>| {
+            let (db, report) = opened(disk).unwrap();
+            assert!(report.rebuilt.is_some_and(|report| report.healed > 0));
+            // A crash does not close.
+            std::mem::forget(db);
+        });
+        let limits = Limits { exhaustive_max: 16, samples: 8, ..Limits::default() };
+        let report = enumerate(&recording, &limits, |disk, _, _| {
+            let found = seen(disk);
+            if found == expected { Ok(()) } else { Err(format!("{found:?}")) }
+        });
+        total.add(&report.unwrap_or_else(|failure| panic!("{failure}")));
+    }
+    println!("{total}");
+    assert!(total.distinct > 100, "the enumeration shrank: {total}");
 }

@@ -5,7 +5,7 @@
 //! be asked must agree with it; and it must stay so, whatever comes next. Start with [`check`].
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::clock::WallMs;
@@ -213,6 +213,7 @@ pub(crate) fn check(
     if depth == Depth::Aftermath {
         survives(disk, clock, &seen, options)?;
         survives_damage(disk, clock, &seen, options)?;
+        survives_without_index(disk, clock, &seen, options, promises.damaged)?;
         goes_on(disk, clock, &db, seen, options)?;
     }
     db.close().map_err(|error| format!("close: {}", told(&error)))
@@ -274,7 +275,7 @@ fn survives(
     Ok(())
 }
 
-/// What was served survives the loss of one block of every data file, and of the newest index.
+/// What was served survives the loss of one block of every data file.
 fn survives_damage(
     disk: &FaultDisk,
     clock: &VirtualClock,
@@ -291,18 +292,35 @@ fn survives_damage(
             same(seen, &again, "after damage to a data file")?;
         }
     }
-    if let Some(path) = index_files(&at_rest).last() {
+    Ok(())
+}
+
+/// What was served survives the loss of each index file, and of all: opening makes them again. Data
+/// that is damaged beside it may leave a doubt; then that is the answer.
+fn survives_without_index(
+    disk: &FaultDisk,
+    clock: &VirtualClock,
+    seen: &Seen,
+    options: &Options,
+    damaged: bool,
+) -> std::result::Result<(), String> {
+    let at_rest = disk.crash(&Crash::Kill);
+    let paths = index_files(&at_rest);
+    let flip = |path: &PathBuf| Rot::Flip { path: path.clone(), offset: 20, mask: 1 };
+    let remove = |path: &PathBuf| Rot::Remove { path: path.clone() };
+    let mut cases: Vec<Vec<Rot>> = paths.iter().map(|path| vec![flip(path)]).collect();
+    cases.push(paths.iter().map(remove).collect());
+    for rots in cases.into_iter().filter(|rots| !rots.is_empty()) {
         let fork = at_rest.fork();
-        let flip = Rot::Flip { path: path.clone(), offset: 20, mask: 1 };
-        fork.rot(&flip).expect("the file is longer than that");
-        // An older checkpoint stands in, unless it shares the file: then that is said.
+        rots.iter().for_each(|rot| fork.rot(rot).expect("the file is there"));
         match open(&fork.shared(), clock, options) {
             Ok(db) => {
                 let again = observe(&db).map_err(|error| format!("reading: {}", told(&error)))?;
-                same(seen, &again, "after damage to an index file")?;
+                same(seen, &again, &format!("after {rots:?}"))?;
             }
-            Err(error) if error.code() == Code::CrcMismatch => {}
-            Err(error) => return Err(format!("damage to an index file: {}", told(&error))),
+            Err(error) if damaged && matches!(error.code(), Code::CrcMismatch | Code::FileOpen) => {
+            }
+            Err(error) => return Err(format!("{rots:?}: {}", told(&error))),
         }
     }
     Ok(())
