@@ -1,6 +1,6 @@
 //! `cargo xtask nightly`: the checks that are worth hours. Each is one of `ci`'s with more work:
-//! simulation and threads for longer, memory of a large log and of many, fuzzing guided by coverage,
-//! every bench measured.
+//! simulation and threads for longer, memory of a large log and of many, updates without end at full
+//! size, fuzzing guided by coverage, every bench measured.
 
 use crate::process::{Process, Result};
 use crate::stage::{self, Outcome, Stage};
@@ -34,6 +34,15 @@ fn memory() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// Updates documents with the standard settings on the real disk until 100 segments of log are full.
+/// It writes 13 GB and needs 1 GB, in the directory for temporary files.
+fn endless() -> Result<Outcome> {
+    let selection = ["--package", "docstore", "--test", "it", "--", "--nocapture", "full_size"];
+    let process = Process::cargo().env("DOCDB_ENDLESS_FULL", "1");
+    process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
+    Ok(Outcome::passed())
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (effort, seconds) = (Effort::Times(arguments.sim_times), arguments.fuzz_seconds);
@@ -41,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Stage::new("sim", move || test::all(effort)),
         Stage::new("shuttle", move || test::shuttle(effort)),
         Stage::new("memory", memory),
+        Stage::new("endless", endless),
         Stage::new("fuzz", move || fuzz::long(seconds).map(Outcome::Passed)),
         Stage::new("bench", || bench::measure_all().map(Outcome::Passed)),
     ])

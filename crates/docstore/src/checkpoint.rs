@@ -67,7 +67,7 @@ type Bytes = (Kept, Option<base::clock::WallMs>);
 pub(crate) enum Compact {
     /// Nothing.
     Nothing,
-    /// The file that is worth it most, if one is.
+    /// The file that is worth it most, if one is, and more of them if they are small.
     IfWorthIt,
     /// The file with the most garbage, if it has any.
     Anything,
@@ -209,7 +209,7 @@ impl Inner {
         }
         making.drop_collections();
         if let Some(victim) = victim {
-            compaction::compact(&mut making, victim)?;
+            compaction::compact_some(&mut making, victim, compact)?;
         }
         making.finish()
     }
@@ -514,7 +514,7 @@ impl Making<'_> {
         let mut next = self.job.manifest.clone();
         let holds = unprotected.values().flatten().map(|(_, lsn)| *lsn);
         next.hold = holds.min().unwrap_or(self.lsn);
-        if self.report.compacted.is_some() {
+        if !self.report.compacted.is_empty() {
             next.compacted = checkpoint.wall;
         }
         // A checkpoint at the LSN of the newest one replaces it.

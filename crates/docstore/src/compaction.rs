@@ -21,7 +21,8 @@ use crate::index::{Entry, Found};
 use crate::location::{FileNumber, Location};
 use crate::manifest::FileRecord;
 
-/// The file to compact, if one is worth it.
+/// The file to compact, if one is worth it. What compaction itself writes may be small for ever:
+/// small files count by what they are together, and one that is all garbage costs nothing to drop.
 pub(crate) fn choose(making: &Making<'_>, compact: Compact) -> Option<FileNumber> {
     let options = &making.inner.options;
     let current = making.job.writer.as_ref().map(|writer| writer.identity().number);
@@ -38,14 +39,17 @@ pub(crate) fn choose(making: &Making<'_>, compact: Compact) -> Option<FileNumber
     };
     // One that was given up in the middle holds the log back.
     let given_up = |file: &FileRecord| !file.finished && Some(file.number) != current;
+    let is_large = |bytes: u64| bytes > options.compaction_min_file_bytes;
+    let small = making.files.values().map(|file| file.verified_len).filter(|len| !is_large(*len));
+    let are_many = is_large(small.sum());
     let worth = |file: &FileRecord| match compact {
         Compact::Nothing => false,
         Compact::Anything => share(file) > 0.0 || given_up(file),
         Compact::IfWorthIt => {
-            let is_large = file.verified_len > options.compaction_min_file_bytes;
             let is_current = Some(file.number) == current;
-            given_up(file)
-                || (is_large && !is_current && share(file) > options.compaction_garbage_ratio)
+            let (share, is_large) = (share(file), are_many || is_large(file.verified_len));
+            let is_garbage = share >= 1.0 || (is_large && share > options.compaction_garbage_ratio);
+            given_up(file) || (is_garbage && !is_current)
         }
     };
     let candidates = making.files.values().filter(readable).filter(|file| worth(file));
@@ -82,8 +86,28 @@ fn ratio(part: u64, whole: u64) -> f64 {
     part as f64 / whole.max(1) as f64
 }
 
+/// Rewrites a file into the checkpoint, and when that is done because it is worth it others, too,
+/// while they are no more to read than one file that is full.
+pub(crate) fn compact_some(
+    making: &mut Making<'_>,
+    first: FileNumber,
+    wanted: Compact,
+) -> Result<()> {
+    let (mut next, mut bytes) = (Some(first), 0);
+    while let Some(victim) = next {
+        bytes += making.files.get(&victim).map_or(0, |file| file.verified_len);
+        compact(making, victim)?;
+        let is_enough =
+            wanted != Compact::IfWorthIt || bytes >= making.inner.options.data_file_bytes_max;
+        next = if is_enough { None } else { choose(making, wanted) };
+        // One that has to wait is as much worth it as before.
+        next = next.filter(|next| *next != victim);
+    }
+    Ok(())
+}
+
 /// Rewrites a file into the checkpoint.
-pub(crate) fn compact(making: &mut Making<'_>, victim: FileNumber) -> Result<()> {
+fn compact(making: &mut Making<'_>, victim: FileNumber) -> Result<()> {
     if making.job.writer.as_ref().is_some_and(|writer| writer.identity().number == victim) {
         making.end_file()?;
     }
@@ -174,7 +198,7 @@ fn leave(making: &mut Making<'_>, victim: FileNumber) -> Result<()> {
     }
     making.files.remove(&victim);
     making.opened.remove(&victim);
-    making.report.compacted = Some(victim);
+    making.report.compacted.push(victim);
     Ok(())
 }
 

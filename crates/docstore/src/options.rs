@@ -34,7 +34,8 @@ pub struct Options {
     pub memtable_bytes_max: u64,
     /// How long a writer waits for a flush before it is refused with `MemoryLimit`. Default 10 s.
     pub stall_max: Duration,
-    /// Data files larger than this are compacted. Default 100 MB.
+    /// Data files larger than this are compacted, smaller ones when they are larger together or
+    /// nothing in one is needed. Default 100 MB.
     pub compaction_min_file_bytes: u64,
     /// Data files of which more than this part is garbage are compacted. Default 0.3.
     pub compaction_garbage_ratio: f64,

@@ -21,8 +21,8 @@ pub struct CheckpointReport {
     pub flushed: u64,
     /// Deletions written to data files.
     pub tombstones: u64,
-    /// The data file that was rewritten, if one was.
-    pub compacted: Option<FileNumber>,
+    /// The data files that were rewritten.
+    pub compacted: Vec<FileNumber>,
     /// Records that the rewriting copied.
     pub copied: u64,
     /// Bytes of log that were let go.

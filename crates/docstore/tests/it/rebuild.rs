@@ -83,7 +83,7 @@ fn a_sound_index_made_again_is_the_same_and_the_database_goes_on() {
     for n in 0..6 {
         db.write(Write::upsert(DEFAULT_COLLECTION, key(n), document(n))).unwrap();
         db.checkpoint().unwrap();
-        while db.compact().unwrap().compacted.is_some() {}
+        while !db.compact().unwrap().compacted.is_empty() {}
     }
     assert_eq!(db.count(DEFAULT_COLLECTION).unwrap(), truth.len() as u64 + 6);
     db.close().unwrap();
