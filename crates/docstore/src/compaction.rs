@@ -4,7 +4,8 @@
 //! and the MANIFEST names the new files in the place of the old one. What is kept: documents that
 //! the index has at this very place, old versions that snapshots need, and tombstones while an
 //! older record of their document may exist. A file of which a part cannot be read is healed
-//! first, and left alone when that fails: nothing unreadable is left behind.
+//! first, and left alone when that fails: nothing unreadable is left behind. Only the end of a file
+//! that was given up before it was complete is dealt with all the same, by [`retire`].
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -20,6 +21,7 @@ use crate::history::Kept;
 use crate::index::{Entry, Found};
 use crate::location::{FileNumber, Location};
 use crate::manifest::FileRecord;
+use crate::retire::{Retired, retire};
 
 /// The file to compact, if one is worth it. What compaction itself writes may be small for ever:
 /// small files count by what they are together, and one that is all garbage costs nothing to drop.
@@ -115,13 +117,21 @@ fn compact(making: &mut Making<'_>, victim: FileNumber) -> Result<()> {
     let inner = making.inner;
     let identity = FileIdentity { database: inner.id, number: victim };
     let opened = DataFile::open(&inner.env.disk, &inner.dir, identity, record.verified_len);
-    let sound = match &opened {
-        Ok(file) => is_sound(making, file)?,
-        Err(_) => false,
+    let (is_sound, retired) = match &opened {
+        Ok(file) if is_sound(making, file)? => (true, Retired::Done),
+        // Its end holds the log back, which has what cannot be read there.
+        Ok(file) if !record.finished && inner.options.healing => (false, retire(making, file)?),
+        Ok(_) | Err(_) => (false, Retired::Unknown),
     };
-    let (true, Ok(file)) = (sound, opened) else {
-        tracing::error!(file = %victim, "a damaged data file is not compacted");
-        making.job.unreadable.push(victim);
+    let (true, Ok(file)) = (is_sound, opened) else {
+        match retired {
+            Retired::Done => making.report.compacted.push(victim),
+            Retired::Later => {}
+            Retired::Unknown => {
+                tracing::error!(file = %victim, "a damaged data file is not compacted");
+                making.job.unreadable.push(victim);
+            }
+        }
         return Ok(());
     };
     let (copied, old) = Copy::new(making, victim).run(&file)?;

@@ -33,6 +33,7 @@ pub mod planted;
 mod read;
 mod rebuild;
 mod request;
+mod retire;
 mod salvage;
 mod snapshots;
 mod state;

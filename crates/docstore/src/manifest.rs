@@ -107,7 +107,7 @@ pub struct FileRecord {
     pub number: FileNumber,
     /// Data that was read back from the device, bytes; what is behind does not exist.
     pub verified_len: u64,
-    /// Whether its last stripe is complete and nothing will be added.
+    /// Whether nothing will be added, and what is needed of it stands in complete stripes.
     pub finished: bool,
     /// Records in it.
     pub records: u64,

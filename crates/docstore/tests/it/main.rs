@@ -11,6 +11,7 @@ mod errors;
 mod export;
 mod fixtures;
 mod gate;
+mod given_up;
 mod index;
 mod life;
 mod model;
