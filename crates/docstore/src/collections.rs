@@ -101,6 +101,15 @@ impl Collection {
     }
 }
 
+/// The `n`-th name to try for a collection whose own is lost.
+fn recovered_name(collection: CollectionId, n: u64) -> Name {
+    let name = match n {
+        0 => format!("recovered-{collection}"),
+        n => format!("recovered-{collection}-{n}"),
+    };
+    Name::new(&name).expect("letters, digits and dashes, and short")
+}
+
 /// The collections of a database.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Collections(BTreeMap<CollectionId, Collection>);
@@ -171,6 +180,31 @@ impl Collections {
 
     pub(crate) fn create(&mut self, collection: CollectionId, name: Name, lsn: Lsn) {
         self.0.insert(collection, Collection::new(name, lsn));
+    }
+
+    /// Makes a collection whose creation the log has lost: its number came up at `lsn`. Nobody knows
+    /// what it was called.
+    pub(crate) fn adopt(&mut self, collection: CollectionId, lsn: Lsn) {
+        self.create(collection, recovered_name(collection, 0), lsn);
+    }
+
+    /// Gives adopted collections names that no other has; answers those that were not dropped since.
+    pub(crate) fn name_adopted(&mut self, adopted: &[CollectionId]) -> Vec<(CollectionId, Name)> {
+        let mut named = Vec::new();
+        for number in adopted {
+            let is_taken = |name: &Name| {
+                let mut others = self.0.iter().filter(|(other, _)| *other != number);
+                others.any(|(_, other)| other.name == *name && other.dropped.is_none())
+            };
+            let free = (0..).map(|n| recovered_name(*number, n)).find(|name| !is_taken(name));
+            if let (Some(name), Some(found)) = (free, self.0.get_mut(number))
+                && found.dropped.is_none()
+            {
+                found.name = name.clone();
+                named.push((*number, name));
+            }
+        }
+        named
     }
 
     pub(crate) fn drop(&mut self, collection: CollectionId, lsn: Lsn) {
@@ -261,6 +295,18 @@ mod tests {
         assert!(all.find(NUMBER, Lsn(9)).is_ok());
         all.take_back(Lsn(2));
         assert!(all.named(&name(), Lsn(9)).is_none());
+    }
+
+    #[test]
+    fn an_adopted_collection_gets_a_name_that_is_free() {
+        let mut all = Collections::default();
+        all.adopt(NUMBER, Lsn(1));
+        all.adopt(CollectionId(5), Lsn(2));
+        all.drop(CollectionId(5), Lsn(3));
+        all.create(CollectionId(7), Name::new("recovered-2").unwrap(), Lsn(4));
+        let named = all.name_adopted(&[NUMBER, CollectionId(5)]);
+        assert_eq!(named, [(NUMBER, Name::new("recovered-2-1").unwrap())]);
+        assert_eq!(all.named(&named[0].1, Lsn(9)).unwrap().0, NUMBER);
     }
 
     #[test]

@@ -25,6 +25,9 @@ pub struct Location {
 }
 
 impl Location {
+    /// The place of a record of which nobody knows where it was: no data file has this number.
+    pub(crate) const NOWHERE: Self = Self { file: FileNumber(0), offset: 0 };
+
     /// One number for both, that sorts as locations do.
     #[must_use]
     pub const fn to_bits(self) -> u64 {

@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, RwLock};
 
 use base::io::{DiskRef, EntryKind, Lock};
 use base::memory::Budget;
-use base::words::{DatabaseId, Lsn, Name};
+use base::words::{CollectionId, DatabaseId, Lsn, Name};
 use wal::{Environment, FileAnchor, Hold, Log};
 
 use load::Opening;
@@ -36,6 +36,8 @@ use crate::stats::Counters;
 /// The log's directory within that of its database.
 pub(crate) const LOG_DIR: &str = "log";
 const LOCK_NAME: &str = "LOCK";
+/// Numbers of collections that are left out, at most, because lost changes may have used them.
+const LOST_NUMBERS_MAX: u64 = 1 << 24;
 
 /// What opening a database found.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -46,6 +48,9 @@ pub struct OpenReport {
     pub checkpoint: Lsn,
     /// Checkpoints that could not be read, the newest first, and why.
     pub passed_over: Vec<String>,
+    /// Collections whose creation a salvaged log has lost, with the names that they have now: the
+    /// documents that the log still has of them are there.
+    pub adopted: Vec<(CollectionId, Name)>,
     /// What making the index again found, when no checkpoint had one that could be read.
     pub rebuilt: Option<RebuildReport>,
 }
@@ -108,8 +113,10 @@ impl Database {
         let held = take_lock(&env.disk, dir)?;
         let (mut file, mut manifest) = ManifestFile::open(&env.disk, dir)?;
         remove_leftovers(&env.disk, dir, &manifest)?;
-        let (report, replayed_bytes) = (OpenReport::default(), 0);
-        let mut opening = Opening { env, dir, options: &options, report, replayed_bytes };
+        let report = OpenReport::default();
+        let (replayed_bytes, lost_changes) = (0, 0);
+        let mut opening =
+            Opening { env, dir, options: &options, report, replayed_bytes, lost_changes };
         let (at, mut state) = opening.load_or_rebuild(&mut file, &mut manifest)?;
         let (log, applied) = opening.replay(&manifest, at, &mut state)?;
         if at + 1 < manifest.checkpoints.len() {
@@ -118,8 +125,9 @@ impl Database {
             manifest.checkpoints.truncate(at + 1);
             file.store(&manifest)?;
         }
-        let (report, replayed_bytes) = (opening.report, opening.replayed_bytes);
-        let parts = Parts { held, file, manifest, state, log, applied, replayed_bytes };
+        let Opening { report, replayed_bytes, lost_changes, .. } = opening;
+        let parts =
+            Parts { held, file, manifest, state, log, applied, replayed_bytes, lost_changes };
         let inner = assemble(env, dir, &options, budget, parts)?;
         if options.log.background == wal::Background::Threads {
             inner.background.start(&inner);
@@ -196,6 +204,7 @@ struct Parts {
     /// The newest change that the state has: behind it the log has notes of its own.
     applied: Lsn,
     replayed_bytes: u64,
+    lost_changes: u64,
 }
 
 /// Builds the open database out of what was found.
@@ -206,7 +215,7 @@ fn assemble(
     budget: &Budget,
     parts: Parts,
 ) -> Result<Arc<Inner>> {
-    let Parts { held, file, manifest, state, log, applied, replayed_bytes } = parts;
+    let Parts { held, file, manifest, state, log, applied, replayed_bytes, lost_changes } = parts;
     let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
     let marks = Marks {
         checkpoint: log.mark("checkpoint", Hold::Unlimited, oldest),
@@ -230,6 +239,9 @@ fn assemble(
     let budget = budget.child(manifest.name.as_str(), budget.stats().limit);
     let reservation = budget.reserve("documents in memory", 0)?;
     let highest = state.collections.highest().map_or(0, |number| number.0);
+    // Each of the changes that the log has lost may have used a number.
+    let lost = u32::try_from(lost_changes.min(LOST_NUMBERS_MAX)).unwrap_or(0);
+    let next_collection = manifest.next_collection.max(highest.saturating_add(1));
     let epoch = log.epoch();
     Ok(Arc::new(Inner {
         env: env.clone(),
@@ -242,7 +254,7 @@ fn assemble(
         core: Mutex::new(Core),
         job: Mutex::new(job),
         snapshots: Mutex::new(Snapshots::default()),
-        next_collection: AtomicU32::new(manifest.next_collection.max(highest.saturating_add(1))),
+        next_collection: AtomicU32::new(next_collection.saturating_add(lost)),
         // What was replayed would be replayed again: it counts towards the next checkpoint.
         since_checkpoint: AtomicU64::new(replayed_bytes),
         applied: AtomicU64::new(applied.0),

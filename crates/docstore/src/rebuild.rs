@@ -83,9 +83,6 @@ enum Place {
     Lost { location: Location, expires_at: Option<WallMs> },
 }
 
-/// The place of a record of which nobody knows where it was: no data file has this number.
-const NOWHERE: Location = Location { file: FileNumber(0), offset: 0 };
-
 type Versions = BTreeMap<(CollectionId, DocId), Version>;
 
 /// A rebuild of a closed database whose lock the caller holds.
@@ -208,7 +205,7 @@ impl Rebuild<'_> {
         for Quarantined { collection, id, lsn } in self.manifest.quarantine.clone() {
             let known = self.versions.get(&(collection, id.clone()));
             if known.is_none_or(|known| known.lsn < lsn) && self.has_collection(collection) {
-                let place = Place::Lost { location: NOWHERE, expires_at: None };
+                let place = Place::Lost { location: Location::NOWHERE, expires_at: None };
                 self.take(collection, id, Version { lsn, place });
             }
         }

@@ -13,10 +13,14 @@
 //! are named, with the LSN that is lost, unless a later change that is kept made that one
 //! immaterial. The quarantine in the log's directory still has their bytes.
 //!
+//! A collection whose creation is lost is named by its number, and by its name where that is known.
+//! What the log still has of it is not lost: the database opens with the collection under a name made
+//! of its number.
+//!
 //! A log that ends before the checkpoint after its salvage would give LSNs a second time that the
 //! data files have already: that is refused.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +32,9 @@ use wal::salvage::{LostRange, Outcome};
 use wal::{Environment, Salvage, SalvageReport};
 
 use crate::error::{Op, Result, StoreError};
-use crate::manifest::{FILE_NAME, Manifest, ManifestFile, Quarantined};
+use crate::manifest::{
+    Checkpoint, CollectionRecord, FILE_NAME, Manifest, ManifestFile, Quarantined,
+};
 use crate::open::{LOG_DIR, take_lock};
 use crate::options::Options;
 use crate::verify::load_index;
@@ -53,6 +59,8 @@ pub struct DatabaseSalvageReport {
     pub lost: Vec<LostRange>,
     /// The documents among them that are known, with the revisions that are lost.
     pub documents: Vec<Quarantined>,
+    /// Collections whose creation is lost, with their names where those are known.
+    pub collections: Vec<(CollectionId, Option<Name>)>,
     /// How many of the lost changes are of nobody knows what.
     pub unknown: u64,
 }
@@ -84,14 +92,16 @@ impl DatabaseSalvage {
             let what = "its log belongs to another database";
             return Err(StoreError::Manifest(Arc::from(what)));
         }
-        let checkpoint = usable(env, dir, &manifest);
+        let usable = usable(env, dir, &manifest);
+        let checkpoint = usable.lsn;
         let behind = |range: &LostRange| LostRange {
             from: Lsn(range.from.0.max(checkpoint.0.saturating_add(1))),
             to: range.to,
         };
         let lost: Vec<LostRange> =
             planned.lost.iter().map(behind).filter(|range| range.from <= range.to).collect();
-        let (documents, known) = named(env, &log_dir, planned, &lost)?;
+        let Named { documents, collections, known } =
+            named(env, &log_dir, planned, &lost, &usable.collections)?;
         let all: u64 = lost.iter().map(|range| range.to.0 - range.from.0 + 1).sum();
         let report = DatabaseSalvageReport {
             name: manifest.name.clone(),
@@ -99,6 +109,7 @@ impl DatabaseSalvage {
             log: planned.clone(),
             lost,
             documents,
+            collections,
             unknown: all.saturating_sub(known),
         };
         Ok(Self { log, report, _held: held })
@@ -145,40 +156,71 @@ impl DatabaseSalvageReport {
 }
 
 /// The newest checkpoint whose index can be loaded, else the newest: its index can be made again.
-fn usable(env: &Environment, dir: &Path, manifest: &Manifest) -> Lsn {
+fn usable<'a>(env: &Environment, dir: &Path, manifest: &'a Manifest) -> &'a Checkpoint {
     let mut loadable = manifest.checkpoints.iter().rev();
     let found = loadable.find(|checkpoint| load_index(&env.disk, dir, checkpoint).is_ok());
-    found.unwrap_or_else(|| manifest.newest()).lsn
+    found.unwrap_or_else(|| manifest.newest())
 }
 
-/// The documents of whole frames that are lost with their transactions, and how many such frames
-/// there are.
+/// What is known of lost changes.
+#[derive(Default)]
+struct Named {
+    documents: Vec<Quarantined>,
+    collections: Vec<(CollectionId, Option<Name>)>,
+    /// How many of them those are.
+    known: u64,
+}
+
+/// The documents of whole frames that are lost with their transactions, and the collections that
+/// frames mention which no kept frame and not the checkpoint, which has the collections `there`, makes.
 fn named(
     env: &Environment,
     log_dir: &Path,
     planned: &SalvageReport,
     lost: &[LostRange],
-) -> Result<(Vec<Quarantined>, u64)> {
+    there: &[CollectionRecord],
+) -> Result<Named> {
     let mut documents: BTreeMap<(CollectionId, DocId), Lsn> = BTreeMap::new();
+    let mut made: BTreeSet<CollectionId> = there.iter().map(|record| record.collection).collect();
+    let mut unmade: BTreeMap<CollectionId, Option<Name>> = BTreeMap::new();
     let mut known = 0;
-    if lost.is_empty() {
-        return Ok((Vec::new(), 0));
-    }
+    let Some(first) = lost.iter().map(|range| range.from).min() else {
+        return Ok(Named::default());
+    };
     inspect(&env.disk, log_dir, &mut |frame: &FrameInspection| {
         let lsn = frame.header.lsn;
-        let Some(key) = &frame.key else { return };
         if !planned.segments.contains(&frame.segment) || lsn > planned.last {
             return;
         }
-        if lost.iter().any(|range| (range.from..=range.to).contains(&lsn)) {
+        let is_lost = lost.iter().any(|range| (range.from..=range.to).contains(&lsn));
+        match &frame.collection {
+            Some((number, Some(name))) if is_lost => {
+                known += 1;
+                unmade.insert(*number, Some(name.clone()));
+            }
+            Some((number, Some(_))) => {
+                made.insert(*number);
+            }
+            Some((number, None)) if !is_lost && lsn > first => {
+                unmade.entry(*number).or_default();
+            }
+            Some((_, None)) | None => {}
+        }
+        let Some(key) = &frame.key else { return };
+        if is_lost {
             known += 1;
             documents.insert(key.clone(), lsn);
-        } else if documents.get(key).is_some_and(|lost| *lost < lsn) {
-            documents.remove(key);
+        } else if lsn > first {
+            unmade.entry(key.0).or_default();
+            if documents.get(key).is_some_and(|lost| *lost < lsn) {
+                documents.remove(key);
+            }
         }
     })?;
     let quarantined = |((collection, id), lsn)| Quarantined { collection, id, lsn };
-    Ok((documents.into_iter().map(quarantined).collect(), known))
+    unmade.retain(|number, _| !made.contains(number));
+    let documents = documents.into_iter().map(quarantined).collect();
+    Ok(Named { documents, collections: unmade.into_iter().collect(), known })
 }
 
 impl fmt::Display for DatabaseSalvageReport {
@@ -201,6 +243,14 @@ impl fmt::Display for DatabaseSalvageReport {
                 self.documents.len(),
                 self.unknown
             )?,
+        }
+        for (collection, name) in &self.collections {
+            let name = name.as_ref().map_or("unknown", Name::as_str);
+            writeln!(
+                f,
+                "  collection {collection}, name {name}: its creation is lost; what is left of it \
+                 opens as `recovered-{collection}`"
+            )?;
         }
         for lost in &self.documents {
             writeln!(

@@ -9,7 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use base::io::{DiskRef, EntryKind, FileRef};
-use base::words::{CollectionId, DatabaseId, DocId, Lsn};
+use base::words::{CollectionId, DatabaseId, DocId, Lsn, Name};
 
 use crate::anchor::{FileAnchor, LogState};
 use crate::error::{Op, Result, WalError};
@@ -124,6 +124,8 @@ pub struct FrameInspection {
     pub header: Header,
     /// The document it changes, when it changes one.
     pub key: Option<(CollectionId, DocId)>,
+    /// The collection that it makes, with its name, or that it drops or sets a property of.
+    pub collection: Option<(CollectionId, Option<Name>)>,
     /// The LSN in its payload: of a checkpoint, or the last one of a gap.
     pub payload_lsn: Option<Lsn>,
 }
@@ -406,6 +408,7 @@ fn frame_of(segment: u64, offset: u64, header: &Header, payload: &[u8]) -> Frame
         offset,
         header: *header,
         key: payload::decode_key(header.kind, payload),
+        collection: payload::decode_collection(header.kind, payload),
         payload_lsn: lsn.then(|| payload::decode_lsn(payload)).flatten(),
     }
 }

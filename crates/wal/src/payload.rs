@@ -120,6 +120,23 @@ pub fn decode_key(kind: Kind, payload: &[u8]) -> Option<(CollectionId, DocId)> {
     Some((collection, cursor.id()?))
 }
 
+/// The collection that a frame makes, with its name, drops or sets a property of; `None` for other
+/// kinds.
+#[must_use]
+pub fn decode_collection(kind: Kind, payload: &[u8]) -> Option<(CollectionId, Option<Name>)> {
+    match kind {
+        Kind::CreateCollection => match decode(kind, payload)? {
+            Change::CreateCollection { collection, name } => Some((collection, Some(name))),
+            Change::Put { .. }
+            | Change::Delete { .. }
+            | Change::DropCollection { .. }
+            | Change::SetProperty { .. } => None,
+        },
+        Kind::DropCollection | Kind::SetProperty => Some((Cursor(payload).collection()?, None)),
+        Kind::Put | Kind::Delete | Kind::Checkpoint | Kind::Gap | Kind::Hint | Kind::Close => None,
+    }
+}
+
 /// The LSN in the payload of a checkpoint or gap frame.
 #[must_use]
 pub fn decode_lsn(payload: &[u8]) -> Option<Lsn> {

@@ -12,15 +12,17 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::words::{DatabaseId, Lsn};
+use base::words::{Change, CollectionId, DatabaseId, Lsn};
+use wal::frame::Kind as FrameKind;
 use wal::{Anchor, Environment, FileAnchor, Log, LogState};
 
 use super::{LOG_DIR, OpenReport, open_file};
 use crate::collections::Collections;
 use crate::data::{DataError, DataFile, Layout};
 use crate::error::{Result, StoreError};
-use crate::index::IndexError;
-use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
+use crate::index::{Entry, Index, IndexError};
+use crate::location::Location;
+use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile, Quarantined};
 use crate::options::Options;
 use crate::rebuild::{self, InDoubt};
 use crate::state::State;
@@ -34,6 +36,8 @@ pub(super) struct Opening<'a> {
     pub(super) report: OpenReport,
     /// Bytes of log behind the checkpoint.
     pub(super) replayed_bytes: u64,
+    /// Changes that the log has lost: any of them may have made a collection.
+    pub(super) lost_changes: u64,
 }
 
 impl Opening<'_> {
@@ -86,7 +90,7 @@ impl Opening<'_> {
     fn load(&mut self, manifest: &Manifest) -> Result<(usize, State)> {
         let mut first_error = None;
         for (at, checkpoint) in manifest.checkpoints.iter().enumerate().rev() {
-            match self.load_one(manifest.database, checkpoint) {
+            match self.load_one(manifest, checkpoint) {
                 Ok(mut state) => {
                     state.quarantine = manifest
                         .quarantine
@@ -109,8 +113,10 @@ impl Opening<'_> {
         Err(first_error.unwrap_or_else(|| StoreError::Manifest(Arc::from("no checkpoint"))))
     }
 
-    fn load_one(&self, database: DatabaseId, checkpoint: &Checkpoint) -> Result<State> {
-        let index = load_index(&self.env.disk, self.dir, checkpoint)?;
+    fn load_one(&self, manifest: &Manifest, checkpoint: &Checkpoint) -> Result<State> {
+        let database = manifest.database;
+        let mut index = load_index(&self.env.disk, self.dir, checkpoint)?;
+        place_lost(&mut index, checkpoint.lsn, &manifest.quarantine);
         let mut files = BTreeMap::new();
         for record in &checkpoint.files {
             files.insert(record.number, Arc::new(self.open_file(database, record)?));
@@ -147,6 +153,7 @@ impl Opening<'_> {
         let from = checkpoint.lsn;
         let anchor = Arc::new(StartingAt { anchor, lsn: from });
         let (mut replayed, mut applied, mut bytes) = (0, from, 0);
+        let mut adopted = Vec::new();
         let (log, _) =
             Log::open(self.env, &log_dir, anchor, self.options.log.clone(), &mut |frame| {
                 // The log's own manifest may be a checkpoint behind.
@@ -154,13 +161,21 @@ impl Opening<'_> {
                     return Ok(());
                 }
                 bytes += wal::frame::frame_bytes(frame.payload.len()) as u64;
+                if frame.kind == FrameKind::Gap {
+                    self.lost_changes += frame.next_lsn().0 - frame.lsn.0;
+                }
                 if let Some(change) = frame.change() {
                     replayed += 1;
                     applied = frame.lsn;
+                    adopted.extend(adopt(state, frame.lsn, &change));
                     state.apply(frame.lsn, change, frame.lsn);
                 }
                 Ok(())
             })?;
+        self.report.adopted = state.collections.name_adopted(&adopted);
+        for (collection, name) in &self.report.adopted {
+            tracing::error!(%collection, %name, "the creation of a collection is lost");
+        }
         self.report.replayed = replayed;
         self.replayed_bytes = bytes;
         if log.durable() < from {
@@ -169,6 +184,34 @@ impl Opening<'_> {
             return Err(StoreError::Manifest(Arc::from(what)));
         }
         Ok((log, applied))
+    }
+}
+
+/// Makes the collection of a change if nothing has made it: a salvage has lost its creation. What the
+/// log still has of it is kept findable, and its number is not given to another one.
+fn adopt(state: &mut State, lsn: Lsn, change: &Change) -> Option<CollectionId> {
+    let collection = match change {
+        Change::CreateCollection { .. } => return None,
+        Change::Put { collection, .. }
+        | Change::Delete { collection, .. }
+        | Change::DropCollection { collection }
+        | Change::SetProperty { collection, .. } => *collection,
+    };
+    if state.collections.get(collection).is_some() {
+        return None;
+    }
+    state.collections.adopt(collection, lsn);
+    Some(collection)
+}
+
+/// Gives documents that are lost a place in the index of a checkpoint that has none for them: so it is
+/// with a restored database. They are lost, and not absent.
+fn place_lost(index: &mut Index, upto: Lsn, lost: &[Quarantined]) {
+    for Quarantined { collection, id, lsn } in lost {
+        if *lsn <= upto && index.get(*collection, id).is_none() {
+            let entry = Entry { lsn: *lsn, location: Location::NOWHERE, expires_at: None };
+            index.put(*collection, id, entry);
+        }
     }
 }
 

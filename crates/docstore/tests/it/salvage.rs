@@ -5,7 +5,7 @@ use std::path::Path;
 
 use base::error::{Code, Coded as _};
 use base::memory::Budget;
-use base::words::Lsn;
+use base::words::{CollectionId, Lsn, Name};
 use docstore::{
     DEFAULT_COLLECTION, Database, DatabaseSalvage, DatabaseSalvageReport, Verdict, Write,
     default_name,
@@ -135,4 +135,83 @@ fn a_log_that_would_end_before_the_checkpoint_is_refused() {
     }
     let refused = planned(&disk).and_then(DatabaseSalvage::apply).unwrap_err();
     assert!(matches!(refused.code(), Code::CorruptRecord | Code::FileOpen), "{refused}");
+}
+
+/// A database that was killed behind its checkpoint: a collection was made, three documents were
+/// written to it, and one more to another. Answers the number of the collection, and the frame that
+/// made it, damaged.
+fn without_creation(documents: u64) -> (FaultDisk, CollectionId, Lsn) {
+    let disk = FaultDisk::new();
+    let env = env(&disk.shared(), &clock());
+    let budget = Budget::new("test", 1 << 30);
+    let db = Database::create(&env, Path::new(DIR), &default_name(), small(), &budget)
+        .expect("no faults");
+    db.write(Write::upsert(DEFAULT_COLLECTION, id(1), document(1))).expect("no faults");
+    db.checkpoint().expect("no faults");
+    let books = db.create_collection(&Name::new("books").expect("a name")).expect("no faults");
+    for n in 0..documents {
+        db.write(Write::upsert(books, id(n), document(n))).expect("no faults");
+    }
+    for n in 0..2 {
+        db.write(Write::upsert(DEFAULT_COLLECTION, id(n), document(7))).expect("no faults");
+    }
+    let disk = disk.crash(&sim::disk::Crash::Kill);
+    let log = Path::new(DIR).join("log");
+    let mut place = None;
+    inspect(&disk.shared(), &log, &mut |frame: &FrameInspection| {
+        if frame.header.kind == wal::frame::Kind::CreateCollection {
+            place = Some((frame.segment, frame.offset, frame.header.lsn));
+        }
+    })
+    .expect("no faults");
+    let (segment, offset, lsn) = place.expect("it is in the log");
+    let path = log.join(format!("{segment:016x}.wal"));
+    let offset = offset + wal::frame::HEADER_BYTES as u64;
+    disk.rot(&Rot::Flip { path, offset, mask: 1 }).expect("no faults");
+    (disk, books, lsn)
+}
+
+#[test]
+fn a_collection_whose_creation_is_lost_is_reported_and_its_documents_stay_findable() {
+    let (disk, books, lsn) = without_creation(3);
+    let report = salvaged(&disk);
+    assert_eq!((report.lost[0].from, report.lost[0].to), (lsn, lsn));
+    assert_eq!(report.collections, [(books, None)], "{report}");
+    assert!(report.to_string().contains(&format!("opens as `recovered-{books}`")), "{report}");
+    let name = Name::new(&format!("recovered-{books}")).unwrap();
+    let mut disk = disk;
+    for round in 0..3 {
+        let (db, report) = opened(&disk).unwrap();
+        // Once a checkpoint has it there is nothing to report.
+        let adopted = if round < 2 { vec![(books, name.clone())] } else { Vec::new() };
+        assert_eq!(report.adopted, adopted);
+        assert_eq!(db.collection(&name).unwrap(), books);
+        for n in 0..3 {
+            let found = db.get(books, &id(n)).unwrap().expect("it is findable");
+            assert_eq!(found.document, document(n));
+        }
+        assert_eq!(db.count(books).unwrap(), 3);
+        let other = Name::new(&format!("other-{round}")).unwrap();
+        assert!(db.create_collection(&other).unwrap() > books, "the number is not given again");
+        if round == 0 {
+            // Killed before a checkpoint has it.
+            let killed = disk.crash(&sim::disk::Crash::Kill);
+            drop(db);
+            disk = killed;
+        } else {
+            db.close().unwrap();
+            assert_eq!(verified(&disk).verdict(), Verdict::Clean);
+        }
+    }
+}
+
+#[test]
+fn the_number_of_a_collection_of_which_nothing_is_left_is_not_given_again() {
+    let (disk, books, _) = without_creation(0);
+    let report = salvaged(&disk);
+    assert!(report.collections.is_empty() && report.unknown == 1, "{report}");
+    let (db, report) = opened(&disk).unwrap();
+    assert!(report.adopted.is_empty());
+    let again = db.create_collection(&Name::new("books").unwrap()).unwrap();
+    assert!(again > books, "{again} may have been that of the lost one");
 }

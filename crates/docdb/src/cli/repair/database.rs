@@ -57,6 +57,10 @@ fn to_json(report: &DatabaseSalvageReport, applied: bool) -> Value {
             })
         });
         fields.insert("documents_lost".to_owned(), documents.collect());
+        let collections = report.collections.iter().map(|(collection, name)| {
+            json!({ "collection": collection.0, "name": name.as_ref().map(|name| name.as_str()) })
+        });
+        fields.insert("collections_lost".to_owned(), collections.collect());
     }
     value
 }
