@@ -14,6 +14,7 @@ use base::document::Document;
 use base::error::{Code, Coded as _};
 use base::io::DiskRef;
 use base::memory::Budget;
+use base::rng::Rng;
 use base::words::{CollectionId, DatabaseId, DocId, Lsn, Name};
 use docstore::patch::Patch;
 use docstore::planted::Bug;
@@ -203,6 +204,8 @@ pub(crate) struct Life {
     pub(crate) notes: Vec<Note>,
     recorder: Option<Recorder<Note>>,
     next: u64,
+    /// How often reading found damage behind the complete stripes of a data file, and in them.
+    pub(crate) rot_found: (u64, u64),
     /// Numbers that collections had, by the LSN of their creation.
     used: BTreeMap<Lsn, CollectionId>,
 }
@@ -243,6 +246,7 @@ impl Life {
             notes: Vec::new(),
             recorder: None,
             next: 0,
+            rot_found: (0, 0),
             used: BTreeMap::from([(Lsn::ZERO, DEFAULT_COLLECTION)]),
         }
     }
@@ -268,6 +272,7 @@ impl Life {
             notes: self.inherited(&model),
             recorder: None,
             next: self.next + 1000,
+            rot_found: (0, 0),
             used,
             model,
         }
@@ -333,10 +338,10 @@ impl Life {
 
     fn document(&mut self, bytes: usize) -> Document {
         self.next += 1;
-        // Digits that do not repeat, so that compression takes nothing away.
-        let pad: String = (0..bytes as u64)
-            .map(|i| ((self.next * 31 + i * i * 7 + i) % 10).to_string())
-            .collect();
+        // Letters of chance, so that compression takes nothing away: stripes are filled.
+        let letters = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_";
+        let mut rng = Rng::new(self.next);
+        let pad: String = (0..bytes).map(|_| char::from(letters[rng.index(64)])).collect();
         let text = format!("{{\"n\":{},\"pad\":\"{pad}\"}}", self.next);
         Document::parse(text.as_bytes()).expect("it is JSON")
     }
@@ -476,10 +481,7 @@ impl Life {
                 self.rot();
                 Ok(())
             }
-            Step::Heal => {
-                self.rot();
-                crate::survival::observe(self.db()).map(drop)
-            }
+            Step::Heal => self.rot_and_heal(),
             Step::Idle => {
                 self.clock.advance(Duration::from_millis(150));
                 self.reclaim()?;
@@ -561,6 +563,21 @@ impl Life {
         }
         self.db = Some(open(&self.disk.shared(), &self.clock, &self.options)?);
         self.note_durable();
+        Ok(())
+    }
+
+    /// Damages a byte and reads everything, which heals it: what parity does not cover from the log.
+    fn rot_and_heal(&mut self) -> Result<()> {
+        self.rot();
+        let before = self.db().stats()?.healing;
+        crate::survival::observe(self.db())?;
+        let after = self.db().stats()?.healing;
+        assert_eq!(after.unrecoverable, before.unrecoverable, "nothing is lost");
+        let healed = after.healed - before.healed;
+        match after.blocks_healed > before.blocks_healed {
+            true => self.rot_found.1 += healed,
+            false => self.rot_found.0 += healed,
+        }
         Ok(())
     }
 

@@ -66,6 +66,35 @@ fn a_compaction_that_leaves_out_what_it_cannot_read_is_noticed() {
     is_noticed(Bug::CompactionDropsUnreadable, FsyncMode::Group, enumerated(steps));
 }
 
+/// The tombstone ends up in another file than the record that it hides, in one with more garbage.
+const HIDDEN_IN_ANOTHER_FILE: &[Step] = &[
+    Step::Rotate,
+    Step::Checkpoint,
+    Step::Rotate,
+    Step::Checkpoint,
+    Step::Rotate,
+    Step::Checkpoint,
+    Step::Delete,
+    Step::Checkpoint,
+    Step::Put,
+    Step::Checkpoint,
+    Step::Put,
+    Step::Checkpoint,
+    Step::Put,
+    Step::Checkpoint,
+    Step::Put,
+    Step::Checkpoint,
+    Step::Put,
+    Step::Checkpoint,
+    Step::Put,
+    Step::Compact,
+];
+
+#[test]
+fn dropping_a_tombstone_that_still_hides_an_older_record_is_noticed() {
+    is_noticed(Bug::TombstoneDroppedEarly, FsyncMode::Group, enumerated(HIDDEN_IN_ANOTHER_FILE));
+}
+
 #[test]
 fn giving_a_number_to_a_second_collection_is_noticed() {
     is_noticed(Bug::NumberReused, FsyncMode::Group, enumerated(&[Step::Recreate]));
