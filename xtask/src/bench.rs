@@ -11,7 +11,7 @@ use crate::workspace;
 
 /// The crate of the bench programs.
 pub(crate) const PACKAGE: &str = "benches";
-/// The program that measures other engines, and the feature it needs.
+/// The feature that programs need which measure other engines.
 pub(crate) const PEERS: &str = "peers";
 /// The peers' library that is the system's.
 const PEERS_LIBRARY: &str = "librocksdb-dev";
@@ -36,30 +36,30 @@ pub(crate) struct Arguments {
     /// Keep the results in this file
     #[arg(long, value_name = "FILE")]
     save: Option<PathBuf>,
+    /// Arguments for the benches themselves: name one that takes them
+    #[arg(last = true)]
+    passed: Vec<String>,
 }
 
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let known = programs(arguments.peers)?;
     if arguments.list {
-        for name in known {
-            println!("{name}");
+        for program in known {
+            println!("{}", program.name);
         }
         return Ok(());
     }
-    if let Some(name) = arguments.names.iter().find(|name| !known.contains(name)) {
-        return Err(Failure::new(format!("no bench is called `{name}`; see --list")));
-    }
+    let chosen = chosen(known, &arguments.names)?;
     if arguments.peers {
         install_peers()?;
     }
     // Read before an hour of measuring, not after it.
     let base = arguments.compare.as_deref().map(load).transpose()?;
-    let chosen = if arguments.names.is_empty() { known } else { arguments.names.clone() };
     if arguments.smoke {
-        return run_smoke(&chosen);
+        return run_smoke(&chosen, &arguments.passed);
     }
-    let reports = measure(&chosen)?;
+    let reports = measure(&chosen, &arguments.passed)?;
     if let Some(path) = &arguments.save {
         save(path, &reports)?;
     }
@@ -69,12 +69,36 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// The stage of `ci`. The bench of other engines only where their library is there already.
+/// A bench program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Program {
+    name: String,
+    measures_peers: bool,
+}
+
+/// The programs of these names, or all when none is named.
+fn chosen(known: Vec<Program>, names: &[String]) -> Result<Vec<Program>> {
+    let is_unknown = |name: &&String| !known.iter().any(|program| program.name == **name);
+    if let Some(name) = names.iter().find(is_unknown) {
+        return Err(Failure::new(format!("no bench is called `{name}`; see --list")));
+    }
+    let is_chosen = |program: &Program| names.is_empty() || names.contains(&program.name);
+    Ok(known.into_iter().filter(is_chosen).collect())
+}
+
+/// The stage of `ci`. The benches of other engines only where their library is there already.
 pub(crate) fn smoke() -> Result<String> {
     let with_peers = has_peers();
-    let names = programs(with_peers)?;
-    run_smoke(&names)?;
-    let note = format!("{} programs, once each", names.len());
+    let programs = programs(with_peers)?;
+    run_smoke(&programs, &[])?;
+    if with_peers {
+        // What the stage `test` cannot build without that library.
+        Process::cargo()
+            .args(["test", "--locked", "--profile", "ci", "--package", PACKAGE])
+            .args(["--features", PEERS, "--lib", "--bins"])
+            .run()?;
+    }
+    let note = format!("{} programs, once each", programs.len());
     Ok(if with_peers {
         note
     } else {
@@ -89,7 +113,7 @@ pub(crate) fn measure_all() -> Result<String> {
         Process::cargo().args(["bench", "--workspace", "--locked", "--bench", "*"]).run()?;
     }
     let path = reports_dir().join("nightly.json");
-    save(&path, &measure(&programs(false)?)?)?;
+    save(&path, &measure(&programs(false)?, &[])?)?;
     Ok(format!("results in {}", path.display()))
 }
 
@@ -105,50 +129,52 @@ fn has_peers() -> bool {
     Process::new("dpkg").args(["--status", PEERS_LIBRARY]).succeeds_quietly()
 }
 
-/// The features that a program needs.
-fn features(name: &str) -> &'static [&'static str] {
-    if name == PEERS { &["--features", PEERS] } else { &[] }
-}
-
-/// The names of the bench programs, sorted; the one that measures other engines only when they are
-/// wanted.
-fn programs(with_peers: bool) -> Result<Vec<String>> {
+/// The bench programs, sorted by name; those that measure other engines only when they are wanted.
+fn programs(with_peers: bool) -> Result<Vec<Program>> {
     let packages = workspace::packages("Cargo.toml")?;
     let package = packages
         .iter()
         .find(|package| package.name == PACKAGE)
         .ok_or_else(|| Failure::new("the workspace has no crate `benches`"))?;
-    let names = package.targets_of_kind("bin").into_iter();
-    Ok(names.filter(|name| with_peers || *name != PEERS).map(str::to_owned).collect())
+    let targets = package.targets.iter().filter(|target| target.kind == "bin");
+    let mut programs: Vec<Program> = targets
+        .map(|target| Program {
+            name: target.name.clone(),
+            measures_peers: target.required_features.iter().any(|feature| feature == PEERS),
+        })
+        .filter(|program| with_peers || !program.measures_peers)
+        .collect();
+    programs.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(programs)
 }
 
 fn reports_dir() -> PathBuf {
     workspace::target_dir().join("bench")
 }
 
-fn run_smoke(names: &[String]) -> Result<()> {
-    for name in names {
-        Process::cargo()
-            .args(["run", "--locked", "--profile", "ci", "--package", PACKAGE, "--bin", name])
-            .args(features(name))
-            .args(["--", "--smoke"])
-            .run()?;
-    }
-    Ok(())
+/// Builds and runs a program.
+fn start(program: &Program, profile: &str) -> Process {
+    let process = Process::cargo()
+        .args(["run", "--locked", "--profile", profile, "--package", PACKAGE])
+        .args(["--bin", &program.name]);
+    let features: &[&str] = if program.measures_peers { &["--features", PEERS] } else { &[] };
+    process.args(features).args(["--"])
+}
+
+fn run_smoke(programs: &[Program], passed: &[String]) -> Result<()> {
+    programs
+        .iter()
+        .try_for_each(|program| start(program, "ci").args(["--smoke"]).args(passed).run())
 }
 
 /// Runs the benches and returns their reports, in order.
-fn measure(names: &[String]) -> Result<Vec<Value>> {
+fn measure(programs: &[Program], passed: &[String]) -> Result<Vec<Value>> {
     let dir = reports_dir();
     std::fs::create_dir_all(&dir).map_err(|e| Failure::io("create", &dir, &e))?;
     let mut reports = Vec::new();
-    for name in names {
-        let path = dir.join(format!("{name}.json"));
-        Process::cargo()
-            .args(["run", "--locked", "--release", "--package", PACKAGE, "--bin", name])
-            .args(features(name))
-            .args(["--".as_ref(), "--json".as_ref(), path.as_os_str()])
-            .run()?;
+    for program in programs {
+        let path = dir.join(format!("{}.json", program.name));
+        start(program, "release").args(["--json".as_ref(), path.as_os_str()]).args(passed).run()?;
         reports.push(parse(&path)?);
     }
     Ok(reports)
@@ -253,6 +279,19 @@ mod tests {
     }
 
     #[test]
+    fn benches_of_other_engines_are_run_only_when_they_are_wanted() {
+        let names = |with_peers| {
+            let programs = programs(with_peers).unwrap().into_iter();
+            programs.map(|program| program.name).collect::<Vec<_>>()
+        };
+        assert!(!names(false).iter().any(|name| name == "documents-peers"));
+        assert!(names(true).iter().any(|name| name == "documents-peers"));
+        assert!(names(false).iter().any(|name| name == "documents"));
+        let wanted = chosen(programs(true).unwrap(), &["peers".to_owned()]).unwrap();
+        assert_eq!(wanted, [Program { name: "peers".to_owned(), measures_peers: true }]);
+    }
+
+    #[test]
     fn an_unknown_bench_is_refused() {
         let arguments = Arguments {
             names: vec!["nonsense".to_owned()],
@@ -261,6 +300,7 @@ mod tests {
             smoke: false,
             compare: None,
             save: None,
+            passed: Vec::new(),
         };
         let failure = run(&arguments).unwrap_err().to_string();
         assert!(failure.contains("no bench is called `nonsense`"), "{failure}");

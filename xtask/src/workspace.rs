@@ -74,6 +74,8 @@ pub(crate) struct Target {
     pub(crate) name: String,
     /// Cargo's word for what it is: `lib`, `bin`, `bench`, `test`, `example`.
     pub(crate) kind: String,
+    /// Features without which cargo does not build it.
+    pub(crate) required_features: Vec<String>,
 }
 
 /// A crate of a workspace.
@@ -119,8 +121,11 @@ fn parse_packages(metadata: &Value) -> Vec<Package> {
                 .collect(),
             targets: list(&package["targets"])
                 .flat_map(|target| {
-                    list(&target["kind"])
-                        .map(|kind| Target { name: text(&target["name"]), kind: text(kind) })
+                    list(&target["kind"]).map(|kind| Target {
+                        name: text(&target["name"]),
+                        kind: text(kind),
+                        required_features: list(&target["required-features"]).map(text).collect(),
+                    })
                 })
                 .collect(),
         })
@@ -148,7 +153,10 @@ mod tests {
                 {"name": "base", "kind": null},
                 {"name": "sim", "kind": "dev"},
             ],
-            "targets": [{"name": "wal", "kind": ["lib"]}, {"name": "append", "kind": ["bench"]}],
+            "targets": [
+                {"name": "wal", "kind": ["lib"]},
+                {"name": "append", "kind": ["bench"], "required-features": ["peers"]},
+            ],
         }]}));
         assert_eq!(packages.len(), 1);
         assert_eq!(packages[0].name, "wal");
@@ -160,6 +168,8 @@ mod tests {
             ]
         );
         assert_eq!(packages[0].targets_of_kind("bench"), ["append"]);
+        assert!(packages[0].targets[0].required_features.is_empty());
+        assert_eq!(packages[0].targets[1].required_features, ["peers"]);
     }
 
     #[test]
