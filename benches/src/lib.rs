@@ -14,7 +14,15 @@
 //! A bench is a program in `src/bin`: it calls [`run`] and describes its cases, each two closures.
 //! `cargo xtask bench` finds it by itself. Start with `src/bin/seam.rs`.
 
+#[cfg(feature = "peers")]
+pub mod confined;
+#[cfg(feature = "peers")]
+pub mod corpus;
 pub mod documents;
+#[cfg(feature = "peers")]
+pub mod engines;
+#[cfg(feature = "peers")]
+pub mod hosted;
 pub mod log;
 pub mod machine;
 pub mod paired;
@@ -24,7 +32,11 @@ pub mod report;
 pub mod rocks;
 pub mod scratch;
 pub mod stopwatch;
+#[cfg(feature = "peers")]
+pub mod usage;
 pub mod verdict;
+#[cfg(feature = "peers")]
+pub mod work;
 pub mod writers;
 
 use std::io::{self, Write};

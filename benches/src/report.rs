@@ -108,7 +108,9 @@ impl Report {
     }
 }
 
-fn case_json(case: &CaseReport) -> Value {
+/// One case as JSON.
+#[must_use]
+pub fn case_json(case: &CaseReport) -> Value {
     let side = |side: &SideReport| {
         json!({
             "per_second": side.per_second,
@@ -137,9 +139,17 @@ fn case_json(case: &CaseReport) -> Value {
 ///
 /// # Errors
 /// Whatever the system says.
-#[expect(clippy::disallowed_methods, reason = "a report for people, not data of docdb")]
 pub fn write_json(path: &Path, json: &Value) -> io::Result<()> {
-    std::fs::write(path, format!("{json:#}\n"))
+    write_text(path, &format!("{json:#}\n"))
+}
+
+/// Writes `text` to `path`, replacing what is there.
+///
+/// # Errors
+/// Whatever the system says.
+#[expect(clippy::disallowed_methods, reason = "a report for people, not data of docdb")]
+pub fn write_text(path: &Path, text: &str) -> io::Result<()> {
+    std::fs::write(path, text)
 }
 
 #[cfg(test)]

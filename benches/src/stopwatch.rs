@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use base::clock::ClockRef;
 use rustix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
 
 /// What one round took.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct Sample {
     /// Operations done.
     pub operations: u64,
@@ -64,6 +65,13 @@ impl Stopwatch {
         Ok(())
     }
 
+    /// Adds what was timed elsewhere, as in another process.
+    pub fn add(&mut self, other: Sample) {
+        self.sample.operations += other.operations;
+        self.sample.wall += other.wall;
+        self.sample.cpu += other.cpu;
+    }
+
     /// What was timed.
     ///
     /// # Errors
@@ -76,7 +84,9 @@ impl Stopwatch {
     }
 }
 
-fn cpu_now() -> Duration {
+/// CPU time of this process until now, user and system, of all its threads.
+#[must_use]
+pub fn cpu_now() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 

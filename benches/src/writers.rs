@@ -7,14 +7,17 @@ use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
+use serde::{Deserialize, Serialize};
 
 /// What the writes of all threads took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Latencies {
     /// Half of the writes took at most this.
     pub p50: Duration,
     /// Of a hundred writes, 99 took at most this.
     pub p99: Duration,
+    /// Of a thousand writes, 999 took at most this.
+    pub p999: Duration,
     /// The longest.
     pub max: Duration,
 }
@@ -24,11 +27,11 @@ impl Latencies {
     #[must_use]
     pub fn of(mut times: Vec<Duration>) -> Self {
         times.sort_unstable();
-        let at = |percent: usize| {
-            let rank = (times.len() * percent).div_ceil(100).max(1);
+        let at = |of_a_thousand: usize| {
+            let rank = (times.len() * of_a_thousand).div_ceil(1000).max(1);
             times.get(rank - 1).copied().unwrap_or_default()
         };
-        Self { p50: at(50), p99: at(99), max: at(100) }
+        Self { p50: at(500), p99: at(990), p999: at(999), max: at(1000) }
     }
 }
 
@@ -40,6 +43,16 @@ impl std::fmt::Display for Latencies {
     }
 }
 
+/// How much each thread does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Amount {
+    /// So many writes.
+    Writes(u64),
+    /// Writes until so many milliseconds have passed, one at least.
+    Millis(u64),
+}
+
 /// Lets `threads` threads do `writes` writes each: `write(thread, n)`.
 ///
 /// # Errors
@@ -49,27 +62,51 @@ pub fn run(
     writes: u64,
     write: impl Fn(u64, u64) -> io::Result<()> + Sync,
 ) -> io::Result<Latencies> {
+    let times = times(threads, Amount::Writes(writes), |thread| {
+        let write = &write;
+        move |n| write(thread, n)
+    })?;
+    Ok(Latencies::of(times.into_iter().flatten().collect()))
+}
+
+/// Lets `threads` threads do as much as `amount` says, each with what `writer` makes for it, and
+/// answers how long every write of every thread took.
+///
+/// # Errors
+/// The first error of a write.
+pub fn times<W: FnMut(u64) -> io::Result<()>>(
+    threads: u64,
+    amount: Amount,
+    writer: impl Fn(u64) -> W + Sync,
+) -> io::Result<Vec<Vec<Duration>>> {
     let clock = SystemClock::new();
-    let (clock, write) = (&clock, &write);
+    let (clock, writer) = (&clock, &writer);
     let work = move |thread| {
-        let mut times = Vec::new();
-        for n in 0..writes {
+        let (mut times, mut write) = (Vec::new(), writer(thread));
+        let begin = clock.now();
+        for n in 0.. {
             let start = clock.now();
-            write(thread, n)?;
+            let is_over = match amount {
+                Amount::Writes(writes) => n == writes,
+                Amount::Millis(ms) => n > 0 && start.since(begin) >= Duration::from_millis(ms),
+            };
+            if is_over {
+                break;
+            }
+            write(n)?;
             times.push(clock.now().since(start));
         }
         Ok::<_, io::Error>(times)
     };
-    let mut all = Vec::new();
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..threads).map(|n| scope.spawn(move || work(n))).collect();
-        for thread in running {
-            let times = thread.join().map_err(|_| io::Error::other("a writer panicked"))??;
-            all.extend(times);
-        }
-        Ok::<_, io::Error>(())
-    })?;
-    Ok(Latencies::of(all))
+        let join = |thread: std::thread::ScopedJoinHandle<'_, io::Result<_>>| {
+            thread.join().map_err(|_| io::Error::other("a writer panicked"))?
+        };
+        // All are joined before the first error is answered.
+        let joined: Vec<_> = running.into_iter().map(join).collect();
+        joined.into_iter().collect()
+    })
 }
 
 /// Combines the writes of many threads: who comes while a group is written waits for the next one,
@@ -156,7 +193,8 @@ mod tests {
     fn quantiles_are_by_nearest_rank() {
         let times = (1..=100).rev().map(Duration::from_millis).collect();
         let ms = Duration::from_millis;
-        assert_eq!(Latencies::of(times), Latencies { p50: ms(50), p99: ms(99), max: ms(100) });
+        let expected = Latencies { p50: ms(50), p99: ms(99), p999: ms(100), max: ms(100) };
+        assert_eq!(Latencies::of(times), expected);
         assert_eq!(Latencies::of(Vec::new()), Latencies::default());
     }
 

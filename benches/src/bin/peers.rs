@@ -9,7 +9,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use base::io::{Disk as _, RealDisk};
-use benches::rocks::Rocks;
+use benches::rocks::{Rocks, Setup};
 use benches::writers::{self, Combiner, Latencies};
 use benches::{Bench, Case, log};
 use fjall::{Database, KeyspaceCreateOptions, PersistMode};
@@ -27,8 +27,10 @@ fn main() -> ExitCode {
         let scratch = bench.scratch();
         let dir = scratch.path("rocks");
         RealDisk.create_dir(&dir)?;
-        let rocks = Rocks::open(&dir)?;
-        let write = |entries: &[(u64, &[u8])]| rocks.write(entries.iter().copied());
+        let rocks = Rocks::open(&dir, Setup::Default)?;
+        let write = |entries: &[(u64, &[u8])]| {
+            rocks.write(entries.iter().map(|(key, value)| (key.to_le_bytes(), *value)))
+        };
         against(bench, "rocksdb", "RocksDB 7.8", &write)?;
         drop(rocks);
         let fjall = Database::builder(scratch.path("fjall")).open().map_err(io::Error::other)?;
