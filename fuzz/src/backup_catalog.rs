@@ -4,14 +4,14 @@
 //! The checksum of the slots is made to fit, so that the mutations reach what is behind it.
 
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
-use base::clock::SystemClock;
+use base::clock::{Clock, Instant, WallMs};
 use base::document::Document;
 use base::io::{DiskRef, MemDisk, Open, read_exact_at, write_all_at};
 use base::memory::Budget;
 use base::slots::{Kind, Slots};
-use base::words::{DocId, Name};
+use base::words::{DatabaseId, DocId, Name};
 use docstore::data::Geometry;
 use docstore::{
     BackupDir, DEFAULT_COLLECTION, Database, Options, Write, check_backup, default_name,
@@ -46,8 +46,12 @@ pub fn run(data: &[u8]) {
         (Ok(summary), Ok((database, report))) => {
             let documents: u64 = summary.collections.iter().map(|(_, documents)| documents).sum();
             assert_eq!((report.documents, &report.summary), (documents, &summary));
-            let names = database.collections().expect("it is open").into_iter().map(|c| c.name);
-            assert!(names.eq(summary.collections.into_iter().map(|(name, _)| name)));
+            let collections = database.collections().expect("it is open").into_iter();
+            let counted = collections.map(|found| {
+                let count = database.count(found.collection).expect("it was listed");
+                (found.name, count)
+            });
+            assert_eq!(counted.collect::<Vec<_>>(), summary.collections);
         }
         (Err(checked), Ok(_)) => panic!("restored though it is refused: {checked}"),
         (_, Err(_)) => assert!(disk.stat(dir).expect("no faults").is_none(), "a half is left"),
@@ -55,7 +59,21 @@ pub fn run(data: &[u8]) {
 }
 
 fn env(disk: &DiskRef) -> Environment {
-    Environment { disk: DiskRef::clone(disk), clock: SystemClock::shared(), reserve: None }
+    Environment { disk: DiskRef::clone(disk), clock: Arc::new(Still), reserve: None }
+}
+
+/// A clock that stands still, so that the seeds are the same in every run.
+#[derive(Debug)]
+struct Still;
+
+impl Clock for Still {
+    fn now(&self) -> Instant {
+        Instant(0)
+    }
+
+    fn wall(&self) -> WallMs {
+        WallMs(1_700_000_000_000)
+    }
 }
 
 fn budget() -> Budget {
@@ -79,7 +97,9 @@ fn made() -> &'static (Vec<Content>, Vec<Vec<u8>>) {
     MADE.get_or_init(|| {
         let disk = MemDisk::shared();
         let (env, dir, name) = (env(&disk), Path::new("/db"), default_name());
-        let db = Database::create(&env, dir, &name, options(), &budget()).expect("an empty disk");
+        let id = DatabaseId::from_bytes([7; 16]);
+        let db = Database::create_as(&env, dir, &name, id, options(), &budget());
+        let db = db.expect("an empty disk");
         let to = BackupDir::new(&disk, Path::new(DIR));
         let mut values = Vec::new();
         let mut backup = |db: &Database| {

@@ -15,18 +15,19 @@
 //! Names of files follow from the manifest: `<number>-<verified length>.data` and
 //! `<number>.idx`, in hexadecimal. A data file that grows has another name after every checkpoint.
 
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::clock::WallMs;
 use base::slots::{Condition, Kind, SlotError, Slots};
-use base::words::CollectionId;
+use base::words::{CollectionId, Name};
 
 use super::{BackupDir, BackupSummary};
 use crate::error::{Op, Result, StoreError};
 use crate::location::FileNumber;
-use crate::manifest::Manifest;
+use crate::manifest::{Checkpoint, CollectionRecord, DEFAULT_COLLECTION, Manifest};
 
 const KIND: Kind = Kind { magic: *b"DOCDBBAK", version: 1 };
 const FILE_NAME: &str = "BACKUP";
@@ -158,8 +159,29 @@ impl Catalog {
         let newest = manifest.newest();
         let named = newest.files.len() + newest.index.len();
         let fits = rest.is_empty() && manifest.checkpoints.len() == 1 && files.len() == named;
-        fits.then_some(Self { manifest, taken, files, counts })
+        let is_valid = fits && are_sound(&manifest) && are_of(&counts, &newest.collections);
+        is_valid.then_some(Self { manifest, taken, files, counts })
     }
+}
+
+/// Whether the collections are ones that a database can have: the one that every database has,
+/// no number and no name twice, none that the next collection would get, and none of later.
+fn are_sound(manifest: &Manifest) -> bool {
+    let Checkpoint { lsn, collections, .. } = manifest.newest();
+    let names: BTreeSet<&Name> = collections.iter().map(|record| &record.name).collect();
+    collections.is_sorted_by(|a, b| a.collection < b.collection)
+        && names.len() == collections.len()
+        && collections.iter().all(|record| record.created.max(record.last_change) <= *lsn)
+        && collections.first().is_some_and(|first| first.collection == DEFAULT_COLLECTION)
+        && collections.last().is_some_and(|last| last.collection.0 < manifest.next_collection)
+}
+
+/// Whether there are numbers of documents for collections that exist alone, once for each.
+fn are_of(counts: &[(CollectionId, u64)], collections: &[CollectionRecord]) -> bool {
+    let exists = |count: &(CollectionId, u64)| {
+        collections.binary_search_by_key(&count.0, |record| record.collection).is_ok()
+    };
+    counts.is_sorted_by(|a, b| a.0 < b.0) && counts.iter().all(exists)
 }
 
 fn u32_of(rest: &mut &[u8]) -> Option<u32> {
@@ -245,10 +267,10 @@ fn malformed() -> StoreError {
 
 #[cfg(test)]
 mod tests {
-    use base::words::DatabaseId;
+    use base::words::{DatabaseId, Lsn};
 
     use super::*;
-    use crate::manifest::{DEFAULT_COLLECTION, default_name};
+    use crate::manifest::default_name;
 
     #[test]
     fn values_round_trip_and_cut_or_lengthened_ones_are_refused() {
@@ -265,6 +287,38 @@ mod tests {
         let file = FileCopy { bytes: 1, checksum: 2 };
         let more = Catalog { files: vec![file], ..catalog };
         assert_eq!(Catalog::decode(&more.encode()), None);
+    }
+
+    #[test]
+    fn collections_that_no_database_has_and_documents_of_none_are_refused() {
+        let sound = || {
+            let id = DatabaseId::from_bytes([3; 16]);
+            let mut manifest = Manifest::new(id, default_name(), WallMs(7));
+            let mut books = manifest.checkpoints[0].collections[0].clone();
+            (books.collection, books.name) = (CollectionId(4), Name::new("books").unwrap());
+            manifest.checkpoints[0].collections.push(books);
+            manifest.next_collection = 5;
+            let counts = vec![(DEFAULT_COLLECTION, 9), (CollectionId(4), 1)];
+            Catalog { manifest, taken: WallMs(8), files: Vec::new(), counts }
+        };
+        assert!(Catalog::decode(&sound().encode()).is_some());
+        let spoil: [fn(&mut Catalog); 10] = [
+            |c| c.counts[1].0 = CollectionId(3),
+            |c| c.counts[1].0 = DEFAULT_COLLECTION,
+            |c| c.counts.reverse(),
+            |c| c.manifest.next_collection = 4,
+            |c| c.manifest.checkpoints[0].collections[1].created = Lsn(1),
+            |c| c.manifest.checkpoints[0].collections[1].last_change = Lsn(1),
+            |c| c.manifest.checkpoints[0].collections[0].collection = CollectionId(2),
+            |c| c.manifest.checkpoints[0].collections[1].collection = DEFAULT_COLLECTION,
+            |c| c.manifest.checkpoints[0].collections[1].name = default_name(),
+            |c| drop(c.manifest.checkpoints[0].collections.remove(0)),
+        ];
+        for (case, spoil) in spoil.iter().enumerate() {
+            let mut catalog = sound();
+            spoil(&mut catalog);
+            assert_eq!(Catalog::decode(&catalog.encode()), None, "case {case}");
+        }
     }
 
     #[test]

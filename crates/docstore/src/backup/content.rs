@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::ops::{Bound, Range};
 use std::sync::Arc;
 
-use base::words::CollectionId;
+use base::words::{CollectionId, Lsn};
 
 use super::catalog::{Catalog, data_name};
 use super::copy::read_back;
@@ -35,6 +35,8 @@ pub(super) enum Scan<'a> {
 #[derive(Default)]
 pub(super) struct Tally {
     counts: BTreeMap<CollectionId, u64>,
+    /// The newest of the documents.
+    newest: Lsn,
     /// Data that cannot be read as records.
     damage: Vec<Range<u64>>,
     /// Documents that are in there.
@@ -106,7 +108,7 @@ pub(super) fn scan_all(
         let identity = FileIdentity { database, number: record.number };
         tally.add(scan_one(from, identity, record, index, scan, meter)?);
     }
-    let counts = tally.check(index)?;
+    let counts = tally.check(index, catalog.manifest.newest().lsn)?;
     if counts == catalog.counts && tally.lost == catalog.manifest.quarantine {
         return Ok(());
     }
@@ -167,11 +169,13 @@ impl Tally {
         for (collection, count) in file.counts {
             *self.counts.entry(collection).or_default() += count;
         }
+        self.newest = self.newest.max(file.newest);
         self.lost.extend(file.lost);
     }
 
     fn see(&mut self, record: &StoredRecord, scan: &mut Scan<'_>) -> Result<()> {
         *self.counts.entry(record.header.collection).or_default() += 1;
+        self.newest = self.newest.max(record.header.lsn);
         match (scan, record.as_ref()) {
             (Scan::Visit(visit), Some(record)) => visit(&record),
             (Scan::Visit(_) | Scan::Count, _) => Ok(()),
@@ -207,8 +211,13 @@ impl Tally {
     }
 
     /// The documents of each collection that has any, once it is shown that the data files have
-    /// all that the index knows of but those that are lost.
-    pub(super) fn check(&self, index: &Index) -> Result<Vec<(CollectionId, u64)>> {
+    /// all that the index knows of but those that are lost, and none is behind `lsn`: its revision
+    /// would be given a second time.
+    pub(super) fn check(&self, index: &Index, lsn: Lsn) -> Result<Vec<(CollectionId, u64)>> {
+        if self.newest > lsn {
+            let what = format!("it has a document at LSN {} and is of LSN {lsn}", self.newest);
+            return Err(StoreError::Backup(Arc::from(what)));
+        }
         let mut counts = Vec::new();
         for collection in index.collections() {
             let indexed = index.counts(collection).live;
@@ -226,5 +235,20 @@ impl Tally {
             }
         }
         Ok(counts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_behind_the_backups_lsn_is_refused() {
+        let mut tally = Tally::default();
+        tally.add(Tally { newest: Lsn(5), ..Tally::default() });
+        tally.add(Tally { newest: Lsn(3), ..Tally::default() });
+        assert_eq!(tally.check(&Index::new(), Lsn(5)).unwrap(), []);
+        let error = tally.check(&Index::new(), Lsn(4)).unwrap_err();
+        assert!(error.to_string().contains("a document at LSN 5 and is of LSN 4"), "{error}");
     }
 }
