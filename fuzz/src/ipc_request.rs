@@ -86,7 +86,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         Call::Explain("{}"),
         Call::Schema("{}"),
         Call::Logs("{}"),
-        Call::Backup { path: "/b" },
+        Call::Backup { name: "b" },
     ];
     let plain = [
         Call::CloseDb,

@@ -49,7 +49,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         change(Changed::PropertySet { property: "p", value: Some(b"{}") }),
     ];
     let uuid = uuid::Uuid::from_u128(7);
-    let collection = CollectionEntry { number: 1, created: 2, last_change: 3, name: "c" };
+    let collection = CollectionEntry { number: 1, documents: 2, last_change: 3, name: "c" };
     let database = DatabaseEntry { uuid, state: DatabaseState::Open, name: "db" };
     let answers = [
         (Command::Ping, Answer::Done),

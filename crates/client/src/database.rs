@@ -188,12 +188,14 @@ impl Database {
         self.surface.job(&self.name, Job::Compact)
     }
 
-    /// Takes a backup into a directory of the server's machine.
+    /// Takes a backup into a directory of this name below the server's directory for backups. One
+    /// that is there already is brought up to date, by copying what is new.
     ///
     /// # Errors
-    /// The server's disk's; `CorruptRecord` when the directory holds a backup of another database.
-    pub fn backup(&self, path: &str) -> Result<Value> {
-        self.surface.backup(&self.name, path)
+    /// The server's disk's; `InvalidName`; `CorruptRecord` when the directory holds a backup of
+    /// another database.
+    pub fn backup(&self, name: &str) -> Result<Value> {
+        self.surface.backup(&self.name, name)
     }
 }
 

@@ -448,8 +448,8 @@ impl Surface for Http {
         self.send(&database(db).segment("heal"), &Sent::with(Method::POST, &body))?.json()
     }
 
-    fn backup(&self, db: &str, path: &str) -> Result<Value> {
-        let body = serde_json::json!({ "path": path }).to_string().into_bytes();
+    fn backup(&self, db: &str, name: &str) -> Result<Value> {
+        let body = serde_json::json!({ "name": name }).to_string().into_bytes();
         self.send(&database(db).segment("backup"), &Sent::with(Method::POST, &body))?.json()
     }
 }

@@ -318,8 +318,8 @@ impl Surface for Session {
         json(&self.on_database(db, &call)?)
     }
 
-    fn backup(&self, db: &str, path: &str) -> Result<Value> {
-        json(&self.on_database(db, &Call::Backup { path })?)
+    fn backup(&self, db: &str, name: &str) -> Result<Value> {
+        json(&self.on_database(db, &Call::Backup { name })?)
     }
 }
 

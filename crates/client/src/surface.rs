@@ -78,7 +78,7 @@ pub(crate) trait Surface: std::fmt::Debug + Send + Sync {
         id: &Id,
         action: crate::wire::HealAction,
     ) -> Result<Value>;
-    fn backup(&self, db: &str, path: &str) -> Result<Value>;
+    fn backup(&self, db: &str, name: &str) -> Result<Value>;
 }
 
 /// A transaction that was begun.

@@ -21,6 +21,7 @@ mod operations;
 mod reply;
 mod served;
 mod transactions;
+mod validate;
 mod work;
 
 use std::collections::BTreeMap;
@@ -46,8 +47,9 @@ pub use feed::{ChangeKind, ChangeOut, Changes, PIECE_CHANGES_MAX};
 pub use health::{DatabaseHealth, Health, LogHealth, Verdict};
 pub use operations::{BackupTarget, VersionInfo};
 pub use reply::Reply;
-pub use served::{Condition, Served, WATCHERS_MAX};
+pub use served::{Condition, Served, WATCHERS_MAX, Watching};
 pub use transactions::{Committed, TRANSACTIONS_MAX, TransactionId};
+pub use validate::{FLAWS_MAX, Flaw, Validation};
 pub use work::How;
 
 use crate::scheduler::{Lane, Scheduler, SchedulerOptions};

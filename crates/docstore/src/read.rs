@@ -19,7 +19,7 @@ use crate::state::{Body, Seen, State};
 
 /// Most documents of a page.
 pub const PAGE_DOCUMENTS_MAX: usize = 10_000;
-/// A page ends when its documents exceed this many bytes.
+/// A page ends before its documents exceed this many bytes, unless it is a single one.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How often a read looks again for a document that moved while it was read.
 const MOVES_MAX: u32 = 8;
@@ -340,11 +340,13 @@ impl Inner {
             let heal = Heal::AsConfigured;
             let stored = self.load(request.collection, &id, seen, file, heal)?;
             bytes += stored.document.as_bytes().len();
-            documents.push((id, stored));
-            if bytes > PAGE_BYTES && documents.len() < count {
+            // So a page of more than one document is never larger, and surfaces with frames can
+            // send it as it is.
+            if bytes > PAGE_BYTES && !documents.is_empty() {
                 more = true;
                 break;
             }
+            documents.push((id, stored));
         }
         let last = documents.last().filter(|_| more);
         let from = last.map(|(last, _)| Bound::Excluded(last.clone()));

@@ -87,8 +87,8 @@ pub enum Answer<'a> {
 pub struct CollectionEntry<'a> {
     /// Its number, never used for another one.
     pub number: u32,
-    /// The position that created it; 0 for the one that every database has.
-    pub created: u64,
+    /// Its visible documents.
+    pub documents: u64,
     /// The position of the newest change in it.
     pub last_change: u64,
     /// Its name.
@@ -233,7 +233,7 @@ impl<'a> Answer<'a> {
                 writer.count("collections", entries.len(), ENTRIES_MAX)?;
                 for entry in entries {
                     writer.u32(entry.number);
-                    writer.u64(entry.created);
+                    writer.u64(entry.documents);
                     writer.u64(entry.last_change);
                     writer.name("collection", entry.name)?;
                 }
@@ -299,7 +299,7 @@ impl<'a> CollectionEntry<'a> {
     fn read(reader: &mut Reader<'a>) -> Result<Self, WireError> {
         Ok(Self {
             number: reader.u32("number of the collection")?,
-            created: reader.u64("position")?,
+            documents: reader.u64("documents")?,
             last_change: reader.u64("position")?,
             name: reader.name("collection")?,
         })

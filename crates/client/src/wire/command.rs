@@ -99,7 +99,7 @@ commands! {
     23 Explain explain Transaction Text "How a query would be done, JSON both ways."
     24 Schema schema Database Text "Reads or sets the schema of a collection, JSON both ways."
     25 Logs logs Nothing Text "Searches application logs, JSON both ways."
-    26 Backup backup Database Text "Takes a backup into a directory of the server; answers JSON."
+    26 Backup backup Database Text "Takes a backup, below the server's directory for backups; answers JSON."
     27 Ping ping Nothing Nothing "Does nothing."
 }
 

@@ -260,8 +260,8 @@ pub enum Call<'a> {
     Logs(&'a str),
     /// Takes a backup.
     Backup {
-        /// A directory of the server's machine.
-        path: &'a str,
+        /// Its name, below the server's directory for backups.
+        name: &'a str,
     },
     /// Does nothing.
     Ping,
@@ -333,7 +333,9 @@ impl Call<'_> {
                 }
                 Ok(())
             }
-            Self::CreateCollection { name } | Self::DropDb { name } => writer.name("name", name),
+            Self::CreateCollection { name } | Self::DropDb { name } | Self::Backup { name } => {
+                writer.name("name", name)
+            }
             Self::DeleteCollection { name, mode } => {
                 writer.u8(u8::from(*mode == DropMode::WithDocuments));
                 writer.name("name", name)
@@ -358,7 +360,6 @@ impl Call<'_> {
                 Ok(())
             }
             Self::Scan(scan) => scan.write(writer),
-            Self::Backup { path } => writer.bytes16("path", path.as_bytes()),
             Self::CloseDb
             | Self::Stats
             | Self::HealAll
@@ -497,7 +498,7 @@ impl<'a> Call<'a> {
             Command::Explain => Self::Explain(reader.text32("JSON")?),
             Command::Schema => Self::Schema(reader.text32("JSON")?),
             Command::Logs => Self::Logs(reader.text32("JSON")?),
-            Command::Backup => Self::Backup { path: reader.text16("path")? },
+            Command::Backup => Self::Backup { name: reader.name("name")? },
             Command::Ping => Self::Ping,
         })
     }

@@ -56,7 +56,11 @@ impl Peer {
     }
 
     pub(crate) fn write(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).unwrap();
+        match self.stream.write_all(bytes) {
+            // Not everybody waits for an answer before going.
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+            written => written.unwrap(),
+        }
     }
 
     pub(crate) fn answer(&mut self, response: &Response<'_>) {

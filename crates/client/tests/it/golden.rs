@@ -145,7 +145,7 @@ fn requests_of_operations_staff() {
     request(Call::Validate { collection: "" }, "0000");
     request(Call::Checkpoint, "");
     request(Call::Compact, "");
-    request(Call::Backup { path: "/b" }, "0200 2f62");
+    request(Call::Backup { name: "b" }, "0100 62");
     request(Call::Ping, "");
 }
 
@@ -158,7 +158,7 @@ fn answers() {
         "01 00 0200000000000000 00112233445566778899aabbccddeeff",
     );
     success(Command::CreateCollection, Answer::Collection(3), "05 00 03000000");
-    let entry = CollectionEntry { number: 3, created: 4, last_change: 5, name: "c" };
+    let entry = CollectionEntry { number: 3, documents: 4, last_change: 5, name: "c" };
     success(
         Command::ListCollections,
         Answer::Collections { entries: vec![entry], more: true },

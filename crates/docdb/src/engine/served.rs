@@ -31,8 +31,25 @@ pub struct Served {
     last_used: AtomicU64,
     /// Transactions and feeds that are open on it.
     pub(super) held: AtomicUsize,
-    watchers: Mutex<Vec<(Lsn, Watcher)>>,
+    watchers: Mutex<Vec<(Lsn, u64, Watcher)>>,
     watching: AtomicUsize,
+    next_watcher: AtomicU64,
+}
+
+/// Somebody who waits for a change. Dropped, nobody waits any more: a database on which nothing is
+/// written would otherwise gather those who have long given up.
+#[derive(Debug)]
+pub struct Watching<'a> {
+    served: &'a Served,
+    number: u64,
+}
+
+impl Drop for Watching<'_> {
+    fn drop(&mut self) {
+        let mut watchers = self.served.watchers.lock().unwrap_or_else(PoisonError::into_inner);
+        watchers.retain(|(_, number, _)| *number != self.number);
+        self.served.watching.store(watchers.len(), Ordering::SeqCst);
+    }
 }
 
 type Watcher = Box<dyn FnOnce() + Send>;
@@ -92,6 +109,7 @@ impl Served {
             held: AtomicUsize::new(0),
             watchers: Mutex::default(),
             watching: AtomicUsize::new(0),
+            next_watcher: AtomicU64::new(0),
         }
     }
 
@@ -184,17 +202,35 @@ impl Served {
     /// # Errors
     /// `QueueFull` when too many watch already.
     pub fn watch(&self, position: Lsn, watcher: Watcher) -> Result<()> {
+        self.add_watcher(position, watcher).map(drop)
+    }
+
+    /// The same, for as long as what it answers is kept.
+    ///
+    /// # Errors
+    /// As [`Served::watch`].
+    pub fn watch_while(
+        &self,
+        position: Lsn,
+        watcher: impl FnOnce() + Send + 'static,
+    ) -> Result<Watching<'_>> {
+        let number = self.add_watcher(position, Box::new(watcher))?;
+        Ok(Watching { served: self, number })
+    }
+
+    fn add_watcher(&self, position: Lsn, watcher: Watcher) -> Result<u64> {
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         if watchers.len() >= WATCHERS_MAX {
             let what = format!("{WATCHERS_MAX} clients wait for changes already; try again later");
             return Err(EngineError::new(Code::QueueFull, what));
         }
-        watchers.push((position, watcher));
+        let number = self.next_watcher.fetch_add(1, Ordering::Relaxed);
+        watchers.push((position, number, watcher));
         self.watching.store(watchers.len(), Ordering::SeqCst);
         drop(watchers);
         // It may have been written before anybody could know that somebody watches.
         self.tell_watchers();
-        Ok(())
+        Ok(number)
     }
 
     /// Calls those behind whose position something was written.
@@ -205,10 +241,10 @@ impl Served {
         let newest = self.peek().map(|database| database.durable());
         let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
         // Without a database there is nothing to wait for: they find out when they ask.
-        let due = |(at, _): &mut (Lsn, Watcher)| newest.is_none_or(|newest| newest > *at);
+        let due = |(at, _, _): &mut (Lsn, u64, Watcher)| newest.is_none_or(|newest| newest > *at);
         let called: Vec<_> = watchers.extract_if(.., due).collect();
         self.watching.store(watchers.len(), Ordering::SeqCst);
         drop(watchers);
-        called.into_iter().for_each(|(_, watcher)| watcher());
+        called.into_iter().for_each(|(_, _, watcher)| watcher());
     }
 }

@@ -4,6 +4,7 @@ mod codes;
 mod config;
 mod copies;
 mod database;
+mod ipc;
 mod wal;
 
 use std::process::{Command, Output};
