@@ -449,7 +449,7 @@ impl Surface for Http {
     }
 
     fn backup(&self, db: &str, name: &str) -> Result<Value> {
-        let body = serde_json::json!({ "name": name }).to_string().into_bytes();
+        let body = serde_json::json!({ "path": name }).to_string().into_bytes();
         self.send(&database(db).segment("backup"), &Sent::with(Method::POST, &body))?.json()
     }
 }

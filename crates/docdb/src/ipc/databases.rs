@@ -192,8 +192,8 @@ pub(super) fn heal(
     let engine = Arc::clone(&asked.shared.surface.engine);
     match action {
         HealAction::Heal => {
-            let reply: Reply<bool> = asked.reply(|asked, healed| {
-                let report = serde_json::json!({ "healed": healed });
+            let reply: Reply<bool> = asked.reply(|asked, damaged| {
+                let report = serde_json::json!({ "damaged": damaged });
                 asked.answer(Answer::Text(report.to_string().into()));
             });
             engine.heal(served, collection, id, reply);

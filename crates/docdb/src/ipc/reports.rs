@@ -1,10 +1,11 @@
-//! Reports and statistics as JSON.
+//! Reports and statistics as JSON, in the shapes that HTTP has for them: ids in their text form.
 
+use base::clock::WallMs;
 use base::words::{CollectionId, DocId, Lsn};
 use docstore::{BackupReport, CheckpointReport, DatabaseStats, HealReport, HealingStats};
 use serde_json::{Value, json};
 
-use crate::engine::{DatabaseHealth, Health, Validation, Verdict, VersionInfo};
+use crate::engine::{Health, Validation, Verdict, VersionInfo};
 use crate::scheduler::QueueStats;
 
 /// Versions of a document that are shown together, bytes: the newest are shown first.
@@ -22,9 +23,14 @@ fn id(id: &DocId) -> Value {
 
 fn lost(lost: &(CollectionId, DocId, Lsn)) -> Value {
     let mut named = id(&lost.1);
-    named["collection"] = lost.0.0.into();
-    named["lost_lsn"] = lost.2.0.into();
+    named["collection_number"] = lost.0.0.into();
+    named["revision"] = lost.2.0.into();
     named
+}
+
+/// Time as text; none for "never".
+fn at(wall: WallMs) -> Option<String> {
+    (wall.0 > 0).then(|| wall.rfc3339())
 }
 
 pub(super) fn heal(report: &HealReport) -> Value {
@@ -35,8 +41,7 @@ pub(super) fn heal(report: &HealReport) -> Value {
         "headers_healed": report.headers_healed,
         "corrupted": report.corrupted,
         "healed": report.healed,
-        "unrecoverable": report.unrecoverable.len(),
-        "lost": named.map(lost).collect::<Vec<_>>(),
+        "unrecoverable": named.map(lost).collect::<Vec<_>>(),
         "complete": report.complete,
     })
 }
@@ -49,8 +54,8 @@ pub(super) fn healing(stats: &HealingStats) -> Value {
         "healed": stats.healed,
         "corrupted": stats.corrupted,
         "unrecoverable": stats.unrecoverable,
-        "last_scan_unix_ms": stats.last_scan.0,
-        "last_healed_unix_ms": stats.last_healed.0,
+        "last_scan": at(stats.last_scan),
+        "last_healed": at(stats.last_healed),
     })
 }
 
@@ -59,7 +64,7 @@ pub(super) fn checkpoint(report: &CheckpointReport) -> Value {
         "lsn": report.lsn.map(|lsn| lsn.0),
         "flushed": report.flushed,
         "tombstones": report.tombstones,
-        "compacted": report.compacted.iter().map(|file| file.0).collect::<Vec<_>>(),
+        "compacted_files": report.compacted.iter().map(|file| file.0).collect::<Vec<_>>(),
         "copied": report.copied,
         "trimmed_bytes": report.trimmed_bytes,
         "took_ms": millis(report.took),
@@ -76,12 +81,12 @@ pub(super) fn backup(report: &BackupReport) -> Value {
     let collections =
         collections.map(|(name, count)| json!({ "name": name.as_str(), "documents": count }));
     json!({
-        "database": summary.database.to_string(),
-        "name": summary.name.as_str(),
+        "database": summary.name.as_str(),
+        "uuid": summary.database.to_string(),
         "lsn": summary.lsn.0,
-        "taken_unix_ms": summary.taken.0,
+        "taken": at(summary.taken),
         "collections": collections.collect::<Vec<_>>(),
-        "lost": summary.lost.len(),
+        "lost_documents": summary.lost.len(),
         "files": summary.files,
         "bytes": summary.bytes,
         "copied_files": report.copied_files,
@@ -117,10 +122,11 @@ pub(super) fn versions(versions: &[VersionInfo]) -> String {
             break;
         }
         let comma = if shown > 0 { "," } else { "" };
-        let expires = version.expires_at.map_or(Value::Null, |at| at.0.into());
-        let revision = version.revision.0;
+        let expires = version.expires_at;
+        let expires = expires.map(|at| format!("\"expires_at\":\"{}\",", at.rfc3339()));
+        let (revision, expires) = (version.revision.0, expires.unwrap_or_default());
         out.push_str(&format!(
-            "{comma}{{\"revision\":{revision},\"expires_at_unix_ms\":{expires},\"document\":{document}}}"
+            "{comma}{{\"revision\":{revision},{expires}\"document\":{document}}}"
         ));
         shown += 1;
     }
@@ -134,24 +140,25 @@ pub(super) fn database(stats: &DatabaseStats, queue: &QueueStats) -> Value {
         let (name, number) = (one.name.as_str(), one.collection.0);
         json!({ "name": name, "number": number, "documents": one.live, "last_change": one.last_change.0 })
     });
-    let commits = &stats.log.commits;
+    let (log, commits) = (&stats.log, &stats.log.commits);
     json!({
         "name": stats.name.as_str(),
-        "id": stats.id.to_string(),
-        "created_unix_ms": stats.created.0,
-        "documents": stats.live,
-        "committed": stats.committed,
-        "tombstones": stats.tombstones,
-        "quarantined": stats.quarantined,
+        "uuid": stats.id.to_string(),
+        "created": at(stats.created),
         "collections": collections.collect::<Vec<_>>(),
-        "wal": {
-            "mode": stats.log.mode,
-            "visible_lsn": stats.log.visible.0,
-            "durable_lsn": stats.log.durable.0,
-            "first_lsn": stats.log.first.0,
-            "segments": stats.log.segments,
-            "bytes": stats.log.bytes,
-            "poisoned": stats.log.poisoned,
+        "documents": stats.live,
+        "tombstones": stats.tombstones,
+        "committed": stats.committed,
+        "quarantined": stats.quarantined,
+        "log": {
+            "mode": log.mode,
+            "visible": log.visible.0,
+            "durable": log.durable.0,
+            "first": log.first.0,
+            "segments": log.segments,
+            "bytes": log.bytes,
+            "waiting_bytes": log.waiting_bytes,
+            "poisoned": log.poisoned,
         },
         "wal_group_commit": {
             "total_batches": commits.total_batches,
@@ -170,22 +177,21 @@ pub(super) fn database(stats: &DatabaseStats, queue: &QueueStats) -> Value {
             "dead_records": stats.dead_records,
         },
         "memory": {
-            "used": stats.memory_used,
-            "capacity": stats.memory_capacity,
-            "memtable": stats.memtable_bytes,
-            "index": stats.index_bytes,
-            "history": stats.history_bytes,
+            "used_bytes": stats.memory_used,
+            "limit_bytes": stats.memory_capacity,
+            "memtable_bytes": stats.memtable_bytes,
+            "index_bytes": stats.index_bytes,
+            "snapshots_bytes": stats.history_bytes,
         },
-        "snapshots": stats.snapshots,
-        "snapshots_expired": stats.snapshots_expired,
-        "checkpoint": {
+        "snapshots": { "open": stats.snapshots, "expired": stats.snapshots_expired },
+        "checkpoints": {
             "lsn": stats.checkpoint_lsn.0,
-            "last_unix_ms": stats.last_checkpoint.0,
+            "last": at(stats.last_checkpoint),
             "taken": stats.checkpoints,
             "failed": stats.checkpoints_failed,
             "last_took_ms": millis(stats.last_checkpoint_took),
+            "last_compaction": at(stats.last_compaction),
         },
-        "last_compaction_unix_ms": stats.last_compaction.0,
         "healing": healing(&stats.healing),
         "queue": { "depth": queue.depth, "longest_wait_ms": millis(queue.longest_wait) },
     })
@@ -193,26 +199,32 @@ pub(super) fn database(stats: &DatabaseStats, queue: &QueueStats) -> Value {
 
 pub(super) fn server(health: &Health) -> Value {
     let workers = &health.scheduler;
-    let database = |one: &DatabaseHealth| {
-        json!({
-            "name": one.name.as_str(),
-            "verdict": verdict(one.verdict),
+    let databases = health.databases.iter().take(NAMED_MAX).map(|one| {
+        let queue = json!({
             "depth": one.queue.depth,
             "longest_wait_ms": millis(one.queue.longest_wait),
-            "quarantined": one.quarantined,
-        })
-    };
-    let databases = health.databases.iter().take(NAMED_MAX).map(database);
+            "status": verdict(one.verdict),
+            "quarantined_documents": one.quarantined,
+        });
+        (one.name.as_str().to_owned(), queue)
+    });
     json!({
-        "verdict": verdict(health.verdict),
-        "uptime_ms": millis(health.uptime),
-        "running_workers": workers.running_workers,
-        "waiting_tasks": workers.waiting_tasks,
-        "free_workers": workers.free_workers,
-        "pool_capacity": workers.pool_capacity,
-        "memory": { "used": health.memory.used, "limit": health.memory.limit },
-        "databases": databases.collect::<Vec<_>>(),
-        "databases_total": health.databases.len(),
+        "status": verdict(health.verdict),
+        "uptime_seconds": health.uptime.as_secs(),
+        "scheduler": {
+            "pool_capacity": workers.pool_capacity,
+            "started_workers": workers.started_workers,
+            "running_workers": workers.running_workers,
+            "free_workers": workers.free_workers,
+            "waiting_tasks": workers.waiting_tasks,
+            "tasks_total": workers.tasks_total,
+            "panics_total": workers.panics_total,
+            "refused_total": workers.refused_total,
+            "expired_total": workers.expired_total,
+            "spawn_failures_total": workers.spawn_failures_total,
+        },
+        "memory": { "used_bytes": health.memory.used, "limit_bytes": health.memory.limit },
+        "databases": databases.collect::<serde_json::Map<_, _>>(),
     })
 }
 
@@ -238,8 +250,8 @@ mod tests {
         let text = versions(&[version(2, "{\"a\": 1.50}"), version(1, "[ ]")]);
         assert_eq!(
             text,
-            "{\"versions\":[{\"revision\":2,\"expires_at_unix_ms\":null,\"document\":{\"a\": 1.50}},\
-             {\"revision\":1,\"expires_at_unix_ms\":null,\"document\":[ ]}],\"left_out\":0}"
+            "{\"versions\":[{\"revision\":2,\"document\":{\"a\": 1.50}},\
+             {\"revision\":1,\"document\":[ ]}],\"left_out\":0}"
         );
         assert!(serde_json::from_str::<Value>(&text).is_ok());
     }

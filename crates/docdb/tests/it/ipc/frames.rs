@@ -168,7 +168,7 @@ fn a_client_that_does_not_read_its_answers_is_held_back_and_then_gets_all_of_the
     raw.stream.write_all(&out[40..]).unwrap();
     let idle = 2 << 20;
     let used = || server.engine.health().memory.used;
-    let at_rest = server.client().stats().unwrap()["memory"]["used"].as_u64().unwrap();
+    let at_rest = server.client().stats().unwrap()["memory"]["used_bytes"].as_u64().unwrap();
     wait_until("answers gather", || used() >= (1 << 20));
     let ceiling = at_rest.max(1 << 20) + docdb::ipc::OUTBOX_BYTES_MAX as u64 + idle;
     let mut ids = Vec::new();

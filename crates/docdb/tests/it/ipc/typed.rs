@@ -202,12 +202,12 @@ fn operators_get_their_reports() {
     db.collection("default").create(1, "{}").unwrap();
     client.ping().unwrap();
     assert_eq!(db.stats().unwrap()["documents"], 1);
-    assert_eq!(client.stats().unwrap()["databases"][0]["name"], "default");
+    assert_eq!(client.stats().unwrap()["databases"]["default"]["status"], "ok");
     assert!(db.checkpoint().unwrap()["flushed"].as_u64().is_some_and(|flushed| flushed > 0));
     // From disk now.
     assert!(db.collection("default").get(1).unwrap().is_some());
-    assert!(db.compact().unwrap()["compacted"].is_array());
-    assert_eq!(db.heal("default", 1, HealAction::Heal).unwrap()["healed"], false);
+    assert!(db.compact().unwrap()["compacted_files"].is_array());
+    assert_eq!(db.heal("default", 1, HealAction::Heal).unwrap()["damaged"], false);
     let versions = db.heal("default", 1, HealAction::Versions).unwrap();
     let revision = versions["versions"][0]["revision"].as_u64().unwrap();
     let accepted = db.heal("default", 1, HealAction::Accept(revision)).unwrap();
