@@ -41,8 +41,9 @@ use crate::engine::{Engine, EngineError};
 pub use listen::{Listening, listen};
 pub use metrics::ALL as METRICS;
 
-/// Requests of one connection that may be under way.
-pub const IN_FLIGHT_MAX: usize = 1024;
+/// Requests of one connection that may be under way: fewer than a database's queue takes by default,
+/// so that no client alone is ever told `QueueFull`.
+pub const IN_FLIGHT_MAX: usize = 512;
 /// Bytes of answers that may wait for one client before no more of its requests are read.
 pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
 /// How long a client may take for its hello.

@@ -135,7 +135,18 @@ pub(super) async fn serve(surface: &Arc<Surface>, stream: &UnixStream) {
     }
 }
 
+/// Ends what a connection has left open, also when its task panics.
+struct Leaving<'a>(&'a Shared);
+
+impl Drop for Leaving<'_> {
+    fn drop(&mut self) {
+        self.0.outbox.close();
+        self.0.surface.engine.connection_ended(self.0.lane);
+    }
+}
+
 async fn talk(shared: &Arc<Shared>, stream: &UnixStream, inbox: FrameBuffer) -> End {
+    let _leaving = Leaving(shared);
     let end = tokio::select! {
         end = read(shared, stream, inbox) => end,
         end = write(shared, stream) => end,
@@ -145,7 +156,6 @@ async fn talk(shared: &Arc<Shared>, stream: &UnixStream, inbox: FrameBuffer) -> 
     while shared.outbox.in_flight() > 0 {
         shared.outbox.progress().await;
     }
-    shared.surface.engine.connection_ended(shared.lane);
     end
 }
 

@@ -175,8 +175,17 @@ async fn accept(listener: UnixListener, surface: Arc<Surface>, room: Arc<Semapho
 
 async fn connection(surface: Arc<Surface>, stream: UnixStream, _permit: OwnedSemaphorePermit) {
     surface.meters.connections.add(1.0);
+    let _open = Open(&surface);
     serve(&surface, &stream).await;
-    surface.meters.connections.add(-1.0);
+}
+
+/// An open connection, counted for as long as it lives.
+struct Open<'a>(&'a Surface);
+
+impl Drop for Open<'_> {
+    fn drop(&mut self) {
+        self.0.meters.connections.add(-1.0);
+    }
 }
 
 /// Tells a client that there is no room for it. Its buffer is empty, so this does not wait.
