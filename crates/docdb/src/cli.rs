@@ -14,6 +14,7 @@ mod place;
 mod progress;
 mod repair;
 mod restore;
+mod serve;
 mod verify;
 mod version;
 
@@ -43,6 +44,7 @@ Exit codes:
   4  something is damaged and nothing is lost (`verify`, `backup --check`)
   5  something is lost (`verify`, `backup`, `restore`)
   6  lines were refused (`import`)
+  `docdb serve --help` has those of the server
 
 A failure ends with code=NAME; `docdb errors NAME` says what the code means.";
 
@@ -59,7 +61,8 @@ Examples:
   docdb restore --help
   docdb inspect wal --help
   docdb verify --help
-  docdb repair --help";
+  docdb repair --help
+  docdb serve --help";
 
 /// One binary instead of a document database, a search engine and a log collector
 #[derive(Debug, Parser)]
@@ -94,6 +97,9 @@ enum Command {
     Repair(repair::Arguments),
     /// Make a database out of a backup
     Restore(restore::Arguments),
+    /// Run the server
+    #[command(after_help = serve::HELP)]
+    Serve(serve::Arguments),
     /// Check a database without changing anything
     Verify(verify::Arguments),
     /// Print the version
@@ -139,6 +145,11 @@ pub fn run(
         Some(Command::Restore(arguments)) => {
             return ended(restore::run(arguments, out, err), out, err);
         }
+        Some(Command::Serve(arguments)) => match serve::run(arguments, environment) {
+            Ok(Ok(code)) => return code,
+            Ok(Err(error)) => Err(error),
+            Err(wrong) => return misconfigured(&wrong, err),
+        },
         Some(Command::Verify(arguments)) => match verify::run(arguments, out) {
             Ok(docstore::Verdict::Clean) => Ok(()),
             Ok(docstore::Verdict::Healable) => return ExitCode::from(verify::HEALABLE),

@@ -7,5 +7,7 @@
 pub mod cli;
 pub mod config;
 pub mod engine;
+pub mod http;
 pub mod ipc;
 pub mod scheduler;
+pub mod serve;

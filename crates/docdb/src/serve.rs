@@ -1,0 +1,247 @@
+//! The server as a process: the engine and its surfaces, from the first line of its log to its exit
+//! code.
+//!
+//! What happens at the end, and in which order, is the table of [`stop`]. Start with [`run`].
+
+mod logging;
+mod stop;
+
+use std::io;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::clock::SystemClock;
+use base::error::Coded;
+use base::io::RealDisk;
+use base::shutdown::{Outcome, Phase, Shutdown};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::Notify;
+use wal::Environment;
+
+use crate::config::{Config, Machine};
+use crate::engine::{Engine, EngineOptions};
+use crate::http::{Listening, Surface, listen};
+use crate::ipc;
+use crate::scheduler::SchedulerOptions;
+
+/// Files that are open besides connections: those of the databases, and what the process has itself.
+const FILES_RESERVED: u64 = 512;
+/// Threads for operations that take long, beside those for requests.
+const OPERATION_THREADS: usize = 4;
+
+/// Serves until a signal ends it.
+///
+/// # Errors
+/// What kept it from starting, with its code: another process has the directory, the address is
+/// taken, a setting is refused.
+pub fn run(config: &Config, machine: &Machine) -> io::Result<ExitCode> {
+    logging::start(&config.log);
+    let version = env!("CARGO_PKG_VERSION");
+    let data_dir = config.data_dir.display();
+    tracing::info!(version, pid = std::process::id(), %data_dir, "docdb starts");
+    let clock = SystemClock::shared();
+    let shutdown = Arc::new(Shutdown::new(Arc::clone(&clock), config.shutdown_timeout));
+    let env = Environment { disk: RealDisk::shared(), clock, reserve: None };
+    let engine = Engine::start(env, options(config)).map_err(failed)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(machine.cores.max(1))
+        .thread_name("network")
+        .enable_io()
+        .enable_time()
+        .build()?;
+    let served = runtime.block_on(serve(config, &engine, &shutdown));
+    // What a forced end left behind ends with the process.
+    runtime.shutdown_background();
+    let outcome = served.inspect_err(|_| {
+        // It never served, so there is nothing to wait for.
+        if let Err(error) = engine.close() {
+            tracing::error!(%error, "the databases were not closed as they should be");
+        }
+    })?;
+    match outcome {
+        Outcome::Clean => tracing::info!("docdb has stopped"),
+        Outcome::TimedOut => {
+            tracing::warn!("the shutdown took longer than shutdown_timeout and was cut off");
+        }
+        Outcome::Forced => tracing::warn!("a second signal cut the shutdown off"),
+    }
+    Ok(ExitCode::from(outcome.exit_code()))
+}
+
+fn failed(error: impl Coded + std::fmt::Display) -> io::Error {
+    let code = error.code().name();
+    io::Error::other(format!("{error} code={code}"))
+}
+
+/// The engine's options out of the configuration.
+#[must_use]
+pub fn options(config: &Config) -> EngineOptions {
+    EngineOptions {
+        dir: config.data_dir.clone(),
+        store: config.store_options(),
+        memory_bytes: config.memory.total_bytes,
+        scheduler: SchedulerOptions {
+            workers: config.scheduler.workers,
+            worker_expiry: config.scheduler.worker_expiry,
+            pre_alloc: config.scheduler.pre_alloc,
+            queue_depth: config.scheduler.queue_depth,
+            max_total_queued: config.scheduler.max_total_queued.unwrap_or(0),
+        },
+        databases_open_max: config.databases.max_open.unwrap_or(0),
+        idle_timeout: config.databases.idle_timeout.unwrap_or(Duration::ZERO),
+        transaction_timeout: config.transactions.timeout,
+        operation_threads: OPERATION_THREADS,
+    }
+}
+
+/// Connections that each surface can hold: half of the system's limit of open files, less what
+/// others need.
+fn connections_max() -> Option<usize> {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
+    usize::try_from(limit.saturating_sub(FILES_RESERVED).max(limit / 2) / 2).ok()
+}
+
+/// What serves.
+struct Serving {
+    engine: Arc<Engine>,
+    http: Option<Listening>,
+    socket: Option<ipc::Listening>,
+}
+
+async fn serve(
+    config: &Config,
+    engine: &Arc<Engine>,
+    shutdown: &Arc<Shutdown>,
+) -> io::Result<Outcome> {
+    // Before anybody is told that it serves: a signal from now on ends it in order.
+    let signals = Signals::new()?;
+    let (http, socket) = (start_http(config, engine).await?, start_socket(config, engine)?);
+    let serving = Serving { engine: Arc::clone(engine), http, socket };
+    tracing::info!("docdb serves");
+    let told = Arc::new(Told::default());
+    tokio::spawn(signals.listen(Arc::clone(shutdown), Arc::clone(&told)));
+    told.first.notified().await;
+    let grace = config.shutdown_timeout;
+    tracing::info!(?grace, "docdb stops; a second signal ends it at once");
+    Ok(stop::stop(shutdown, &told.second, &serving).await)
+}
+
+async fn start_http(config: &Config, engine: &Arc<Engine>) -> io::Result<Option<Listening>> {
+    let Some(http) = &config.http else { return Ok(None) };
+    if !http.listen.ip().is_loopback() && !http.insecure {
+        let what = format!(
+            "http.listen is beyond loopback, where everybody who reaches it would own the data; \
+             listen on loopback, or say --insecure address={}",
+            http.listen
+        );
+        return Err(io::Error::other(what));
+    }
+    if http.tls.is_some() {
+        let what = "this version serves no TLS by itself; leave tls.cert and tls.key out";
+        return Err(io::Error::other(what));
+    }
+    if http.insecure {
+        tracing::warn!(address = %http.listen,
+            "INSECURE: everybody who reaches this address may read and change everything");
+    }
+    let surface = Surface::new(Arc::clone(engine), http.clone()).map_err(failed)?;
+    let listening = listen(surface, connections_max()).await.map_err(|error| {
+        io::Error::other(format!("cannot listen, address={} error={error}", http.listen))
+    })?;
+    tracing::info!(address = %listening.address, "HTTP listens");
+    Ok(Some(listening))
+}
+
+fn start_socket(config: &Config, engine: &Arc<Engine>) -> io::Result<Option<ipc::Listening>> {
+    let Some(socket) = &config.socket else { return Ok(None) };
+    let options = ipc::Options {
+        path: socket.path.clone(),
+        max_connections: socket.max_connections,
+        frame_timeout: socket.frame_timeout,
+    };
+    let surface = ipc::Surface::new(Arc::clone(engine), options).map_err(failed)?;
+    let path = socket.path.display();
+    let listening = ipc::listen(surface, connections_max())
+        .map_err(|error| io::Error::other(format!("cannot listen, socket={path} error={error}")))?;
+    tracing::info!(socket = %path, "the socket listens");
+    Ok(Some(listening))
+}
+
+impl stop::Parts for Serving {
+    fn refuse(&self) {
+        if let Some(http) = &self.http {
+            http.refuse();
+        }
+        if let Some(socket) = &self.socket {
+            socket.surface().refuse();
+        }
+        self.engine.refuse();
+    }
+
+    async fn drained(&self) {
+        let engine = Arc::clone(&self.engine);
+        // Bounded by the phase, which gives up waiting for it.
+        let wait = move || engine.wait_idle(Duration::MAX);
+        _ = tokio::task::spawn_blocking(wait).await;
+    }
+
+    async fn finished(&self) {
+        if let Some(http) = &self.http {
+            http.quiet().await;
+        }
+        if let Some(socket) = &self.socket {
+            socket.surface().quiet().await;
+        }
+    }
+
+    async fn closed(&self) {
+        let engine = Arc::clone(&self.engine);
+        match tokio::task::spawn_blocking(move || engine.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::error!(%error, code = %error.code, "a database did not close in order");
+            }
+            Err(error) => tracing::error!(%error, "closing panicked"),
+        }
+    }
+}
+
+/// Who waits for signals.
+#[derive(Debug, Default)]
+struct Told {
+    first: Notify,
+    second: Notify,
+}
+
+/// The signals that end the process.
+struct Signals {
+    terminate: tokio::signal::unix::Signal,
+    interrupt: tokio::signal::unix::Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn listen(mut self, shutdown: Arc<Shutdown>, told: Arc<Told>) {
+        loop {
+            let came = tokio::select! {
+                came = self.terminate.recv() => came,
+                came = self.interrupt.recv() => came,
+            };
+            if came.is_none() {
+                return;
+            }
+            match shutdown.signal() {
+                Phase::Ended => told.second.notify_one(),
+                Phase::Serving | Phase::Drain | Phase::Finish | Phase::Close => {}
+            }
+            told.first.notify_one();
+        }
+    }
+}

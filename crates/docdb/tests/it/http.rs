@@ -1,0 +1,10 @@
+//! The HTTP surface over real sockets: the router that `docdb serve` has, on a data directory that
+//! the test throws away.
+#![expect(clippy::unwrap_used, reason = "a failure here is the test's")]
+
+mod documents;
+mod limits;
+mod process;
+mod resources;
+mod streams;
+mod world;

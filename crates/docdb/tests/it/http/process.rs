@@ -1,0 +1,151 @@
+//! `docdb serve` as a process: its start, its signals, its exit code.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::world::Client;
+
+/// A server that is killed when the test fails.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+fn command(dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
+    command.args(["serve", "--http", "127.0.0.1:0", "--socket", "off", "--log.format", "json"]);
+    command.arg("--data-dir").arg(dir).stdin(Stdio::null()).stderr(Stdio::piped());
+    command
+}
+
+impl Server {
+    fn start(dir: &Path) -> Self {
+        let mut child = command(dir).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        let address = loop {
+            let line = lines.next().expect("the server says where it listens").unwrap();
+            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+            if line["message"] == "HTTP listens" {
+                break line["address"].as_str().unwrap().parse().unwrap();
+            }
+        };
+        // Its log goes nowhere, but must be read or it would block.
+        _ = base::workers::spawn("log", move || lines.for_each(drop)).unwrap();
+        Self { child, address }
+    }
+
+    fn signal(&self, name: &str) {
+        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for its end.
+    fn code(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_was_answered_survives_sigterm_under_load() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    let address = server.address;
+    let stopping = std::sync::Arc::new(AtomicBool::new(false));
+    let writers: Vec<_> = (0..4u64)
+        .map(|writer| {
+            let stopping = std::sync::Arc::clone(&stopping);
+            base::workers::spawn("writer", move || {
+                let mut client = Client::to(address);
+                let mut written = Vec::new();
+                for n in 0.. {
+                    let id = writer * 1_000_000 + n;
+                    let path = format!("/v1/databases/default/collections/default/documents/{id}");
+                    match client.try_put(&path, n) {
+                        Some(201) => written.push(id),
+                        // Refused, or the connection was closed: the end has begun.
+                        _ if stopping.load(Ordering::Acquire) => return written,
+                        other => panic!("{other:?}"),
+                    }
+                }
+                written
+            })
+            .unwrap()
+        })
+        .collect();
+    let mut client = Client::to(address);
+    let count = |client: &mut Client| {
+        let path = "/v1/databases/default/collections/default";
+        client.ask("GET", path, &[], b"").json()["documents"].as_u64().unwrap()
+    };
+    while count(&mut client) < 200 {}
+    stopping.store(true, Ordering::Release);
+    server.signal("-TERM");
+    let written: Vec<u64> = writers.into_iter().flat_map(|writer| writer.join().unwrap()).collect();
+    assert_eq!(server.code(), Some(0));
+    assert!(written.len() >= 200);
+    let again = Server::start(&data);
+    let mut client = Client::to(again.address);
+    for id in written {
+        let path = format!("/v1/databases/default/collections/default/documents/{id}");
+        assert_eq!(client.ask("GET", &path, &[], b"").status, 200, "{id} was acknowledged");
+    }
+    again.signal("-INT");
+    assert_eq!(again.code(), Some(0));
+}
+
+#[test]
+fn a_second_process_on_the_same_data_is_told_so() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    let second = command(&data).output().unwrap();
+    assert_eq!(second.status.code(), Some(1));
+    let said = String::from_utf8(second.stderr).unwrap();
+    assert!(said.contains("code=FileOpen"), "{said}");
+    server.signal("-TERM");
+    assert_eq!(server.code(), Some(0));
+}
+
+#[test]
+fn a_server_that_cannot_start_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    let taken = server.address.to_string();
+    let run = |args: &[&str]| {
+        let mut child = command(&dir.path().join("other")).args(args).spawn().unwrap();
+        let mut said = String::new();
+        child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+        (child.wait().unwrap().code(), said)
+    };
+    let (code, said) = run(&["--http.listen", &taken]);
+    assert_eq!(code, Some(2), "an option is given once: {said}");
+    let (code, said) = run_with(&dir.path().join("other"), &taken);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("cannot listen") && said.contains(&taken), "{said}");
+    let (code, said) = run_with(&dir.path().join("other"), "0.0.0.0:0");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("beyond loopback"), "{said}");
+    let (code, said) = run(&["--scheduler.worker=3"]);
+    assert_eq!(code, Some(2), "{said}");
+}
+
+fn run_with(dir: &Path, address: &str) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_docdb"))
+        .args(["serve", "--socket", "off", "--http", address, "--data-dir"])
+        .arg(dir)
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
