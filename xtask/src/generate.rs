@@ -1,6 +1,8 @@
 //! `cargo xtask gen`: files that are written from the code, so that they cannot disagree with it.
 //! `ci` runs the same with `--check`.
 
+mod metrics;
+
 use std::fmt::Write as _;
 
 use serde_json::Value;
@@ -18,7 +20,12 @@ const SETTINGS_HERE: &str = "{{settings}}\n";
 /// A generated file: where it is, and its text.
 type Generated = (&'static str, fn() -> Result<String>);
 
-const ALL: &[Generated] = &[(ERROR_INDEX, error_index), (SETTINGS, settings)];
+const ALL: &[Generated] = &[
+    (ERROR_INDEX, error_index),
+    (SETTINGS, settings),
+    ("docs/operations/metrics.md", || Ok(metrics::page(&printed(&["metrics", "--json"])?))),
+    ("dashboards/docdb.json", || Ok(metrics::dashboard(&printed(&["metrics", "--json"])?))),
+];
 
 /// What to do.
 #[derive(Debug, clap::Args)]

@@ -43,6 +43,14 @@ fn endless() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// Kills a real server a thousand times, at named calls and at any moment.
+fn drills() -> Result<Outcome> {
+    let selection = ["--package", "docdb", "--test", "it", "--", "--nocapture", "drills"];
+    let process = Process::cargo().env("DOCDB_DRILLS", "1000");
+    process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
+    Ok(Outcome::passed())
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (effort, seconds) = (Effort::Times(arguments.sim_times), arguments.fuzz_seconds);
@@ -51,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Stage::new("shuttle", move || test::shuttle(effort)),
         Stage::new("memory", memory),
         Stage::new("endless", endless),
+        Stage::new("drills", drills),
         Stage::new("fuzz", move || fuzz::long(seconds).map(Outcome::Passed)),
         Stage::new("bench", || bench::measure_all().map(Outcome::Passed)),
     ])

@@ -10,6 +10,7 @@ mod errors;
 mod export;
 mod import;
 mod inspect;
+mod metrics;
 mod place;
 mod progress;
 mod repair;
@@ -93,6 +94,8 @@ enum Command {
     Import(import::Arguments),
     /// Look at files without changing them
     Inspect(inspect::Arguments),
+    /// List the metrics of a server
+    Metrics(metrics::Arguments),
     /// Make what is damaged usable again
     Repair(repair::Arguments),
     /// Make a database out of a backup
@@ -111,6 +114,17 @@ pub type Environment = Vec<(OsString, OsString)>;
 
 /// Carries out the command line `args`, whose first word is the program's name.
 pub fn run(
+    args: impl IntoIterator<Item = OsString>,
+    environment: Environment,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> ExitCode {
+    run_on(base::io::RealDisk::shared(), args, environment, out, err)
+}
+
+/// The same with a server on another disk: for drills, whose disk ends the process.
+pub fn run_on(
+    disk: base::io::DiskRef,
     args: impl IntoIterator<Item = OsString>,
     environment: Environment,
     out: &mut dyn Write,
@@ -137,6 +151,7 @@ pub fn run(
             return ended(import::run(arguments, out, err), out, err);
         }
         Some(Command::Inspect(arguments)) => inspect::run(arguments, out),
+        Some(Command::Metrics(arguments)) => metrics::run(arguments, out),
         Some(Command::Repair(arguments)) => match repair::run(arguments, out, err) {
             Ok(repair::Done::Declined) => return ExitCode::from(DECLINED),
             Ok(repair::Done::Yes) => Ok(()),
@@ -145,7 +160,7 @@ pub fn run(
         Some(Command::Restore(arguments)) => {
             return ended(restore::run(arguments, out, err), out, err);
         }
-        Some(Command::Serve(arguments)) => match serve::run(arguments, environment) {
+        Some(Command::Serve(arguments)) => match serve::run(arguments, environment, disk) {
             Ok(Ok(code)) => return code,
             Ok(Err(error)) => Err(error),
             Err(wrong) => return misconfigured(&wrong, err),

@@ -9,5 +9,6 @@ pub mod config;
 pub mod engine;
 pub mod http;
 pub mod ipc;
+pub mod metrics;
 pub mod scheduler;
 pub mod serve;

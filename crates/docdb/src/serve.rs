@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use base::clock::SystemClock;
 use base::error::Coded;
-use base::io::RealDisk;
+use base::io::DiskRef;
 use base::shutdown::{Outcome, Phase, Shutdown};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
@@ -35,14 +35,14 @@ const OPERATION_THREADS: usize = 4;
 /// # Errors
 /// What kept it from starting, with its code: another process has the directory, the address is
 /// taken, a setting is refused.
-pub fn run(config: &Config, machine: &Machine) -> io::Result<ExitCode> {
+pub fn run(config: &Config, machine: &Machine, disk: DiskRef) -> io::Result<ExitCode> {
     logging::start(&config.log);
     let version = env!("CARGO_PKG_VERSION");
     let data_dir = config.data_dir.display();
     tracing::info!(version, pid = std::process::id(), %data_dir, "docdb starts");
     let clock = SystemClock::shared();
     let shutdown = Arc::new(Shutdown::new(Arc::clone(&clock), config.shutdown_timeout));
-    let env = Environment { disk: RealDisk::shared(), clock, reserve: None };
+    let env = Environment { disk, clock, reserve: None };
     let engine = Engine::start(env, options(config)).map_err(failed)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(machine.cores.max(1))

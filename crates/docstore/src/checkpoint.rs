@@ -34,7 +34,7 @@ use crate::manifest::{
 };
 use crate::memtable::{Chain, Memtable};
 use crate::open::continued;
-use crate::stats::CheckpointReport;
+use crate::stats::{CheckpointReport, Shown};
 
 /// What the background works with; whoever has it is the only one that writes files.
 #[derive(Debug)]
@@ -153,6 +153,7 @@ impl Inner {
             }
         }
         let result = result.and_then(|report| then(&job, report));
+        *lock(&self.shown) = Shown::of(&job.manifest);
         drop(job);
         self.give_back();
         drop(lock(&self.flushed.0));

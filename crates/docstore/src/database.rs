@@ -23,7 +23,7 @@ use crate::error::{Result, StoreError};
 use crate::options::Options;
 use crate::snapshots::Snapshots;
 use crate::state::State;
-use crate::stats::Counters;
+use crate::stats::{Counters, Shown};
 
 /// An open database. Cheap to clone; clones are the same database. Closed by
 /// [`Database::close`] or when the last clone is dropped.
@@ -79,6 +79,7 @@ pub(crate) struct Inner {
     pub(crate) reservation: Mutex<Reservation>,
     pub(crate) reserved: AtomicU64,
     pub(crate) counters: Counters,
+    pub(crate) shown: Mutex<Arc<Shown>>,
     /// How many writers wait for memory, which a flush gives back.
     pub(crate) starving: AtomicUsize,
     /// Whether somebody who does not wait was sent away for want of memory since the last flush.

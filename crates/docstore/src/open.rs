@@ -31,7 +31,7 @@ use crate::options::Options;
 use crate::rebuild::RebuildReport;
 use crate::snapshots::Snapshots;
 use crate::state::State;
-use crate::stats::Counters;
+use crate::stats::{Counters, Shown};
 
 /// The log's directory within that of its database.
 pub(crate) const LOG_DIR: &str = "log";
@@ -266,6 +266,7 @@ fn assemble(
         reservation: Mutex::new(reservation),
         reserved: AtomicU64::new(0),
         counters: Counters::since(manifest.newest().wall),
+        shown: Mutex::new(Shown::of(&manifest)),
         flushed: Default::default(),
         background: Background::default(),
         held: Mutex::new(Some(held)),

@@ -1,7 +1,7 @@
 //! What a database counts and what it says of itself. Every number is measured.
 
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use base::clock::WallMs;
@@ -11,6 +11,7 @@ use wal::LogStatus;
 use crate::database::{Database, lock};
 use crate::error::Result;
 use crate::location::FileNumber;
+use crate::manifest::{Checkpoint, Manifest};
 
 /// What a checkpoint did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -126,6 +127,20 @@ pub struct HealingStats {
     pub last_healed: WallMs,
 }
 
+/// What the newest checkpoint left, for those who do not wait for the next one.
+#[derive(Debug)]
+pub(crate) struct Shown {
+    checkpoint: Checkpoint,
+    compacted: WallMs,
+}
+
+impl Shown {
+    pub(crate) fn of(manifest: &Manifest) -> Arc<Self> {
+        let (checkpoint, compacted) = (manifest.newest().clone(), manifest.compacted);
+        Arc::new(Self { checkpoint, compacted })
+    }
+}
+
 /// Counters of an open database.
 #[derive(Debug, Default)]
 pub(crate) struct Counters {
@@ -186,17 +201,16 @@ impl Database {
         self.inner.read().quarantined().count() as u64
     }
 
-    /// What the database says of itself. Waits for a checkpoint that is under way.
+    /// What the database says of itself. Waits for nothing but short locks: while a checkpoint is
+    /// under way, what is said of files is what the one before it left.
     ///
     /// # Errors
     /// `DbNotOpen`.
     pub fn stats(&self) -> Result<DatabaseStats> {
         let inner = &self.inner;
         inner.check_open()?;
-        let (manifest_newest, compacted) = {
-            let job = lock(&inner.job);
-            (job.manifest.newest().clone(), job.manifest.compacted)
-        };
+        let shown = Arc::clone(&lock(&inner.shown));
+        let (manifest_newest, compacted) = (&shown.checkpoint, shown.compacted);
         let now = inner.log.wall();
         let state = inner.read();
         let position = inner.position();

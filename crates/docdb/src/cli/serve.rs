@@ -3,6 +3,8 @@
 use std::io;
 use std::process::ExitCode;
 
+use base::io::DiskRef;
+
 use super::Environment;
 use super::arguments::SettingsArguments;
 use crate::config::{ConfigErrors, Machine};
@@ -28,8 +30,9 @@ pub(super) struct Arguments {
 pub(super) fn run(
     arguments: &Arguments,
     environment: Environment,
+    disk: DiskRef,
 ) -> Result<io::Result<ExitCode>, ConfigErrors> {
     let settings = arguments.settings.gather(environment)?;
     let machine = Machine::detect(&base::io::RealDisk);
-    Ok(crate::serve::run(&settings.config(&machine), &machine))
+    Ok(crate::serve::run(&settings.config(&machine), &machine, disk))
 }

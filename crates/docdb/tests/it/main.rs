@@ -4,6 +4,7 @@ mod codes;
 mod config;
 mod copies;
 mod database;
+mod drills;
 mod http;
 mod ipc;
 mod wal;
