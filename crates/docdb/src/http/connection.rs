@@ -19,6 +19,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
+use futures_util::task::AtomicWaker;
 use http_body::{Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
@@ -37,11 +38,15 @@ pub(super) struct Pulse {
     in_flight: AtomicUsize,
     /// How often it came to have no request under way.
     rests: AtomicU64,
+    /// Who reads: woken when the last request ends, because the clock of the idle time begins then
+    /// and no byte may ever come.
+    reader: AtomicWaker,
 }
 
 impl Pulse {
     pub(super) fn new(lane: Lane) -> Arc<Self> {
-        Arc::new(Self { lane, in_flight: AtomicUsize::new(0), rests: AtomicU64::new(0) })
+        let (in_flight, rests) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Arc::new(Self { lane, in_flight, rests, reader: AtomicWaker::new() })
     }
 
     /// The order of its writes.
@@ -68,6 +73,7 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         if self.pulse.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.pulse.rests.fetch_add(1, Ordering::AcqRel);
+            self.pulse.reader.wake();
         }
         if self.surface.in_flight.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.surface.quiet.notify_waiters();
@@ -195,9 +201,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             this.note_bytes(&buffer.filled()[before..]);
             return Poll::Ready(result);
         }
+        // Registered before it is looked, so that an end between the two is not missed.
+        this.pulse.reader.register(cx.waker());
         if this.pulse.in_flight.load(Ordering::Acquire) > 0 {
             return Poll::Pending;
         }
+        this.note_rest();
         ready!(this.reading.as_mut().poll(cx));
         if this.has_begun && !this.is_http2 {
             this.surface.meters.cut(Cut::SlowHead);

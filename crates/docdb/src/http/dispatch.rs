@@ -14,6 +14,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use base::clock::Instant;
 use base::error::Code;
+use base::words::Name;
 use futures_util::FutureExt as _;
 
 use super::Surface;
@@ -119,22 +120,39 @@ async fn answer(
         let what = "the path is not UTF-8 once its escapes are decoded";
         Failure::new(Code::InvalidName, what)
     })?;
-    let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let path: Vec<_> =
+        path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+    let database = database_of(&path);
     let lane = parts.extensions.get::<Arc<Pulse>>().map(|pulse| pulse.lane());
     let timeout = surface.options.request_timeout;
     let deadline = (route.span == Span::Bounded).then(|| started.after(timeout));
     let headers = parts.headers;
     let body = Mutex::new(body);
+    let engine = Arc::clone(&surface.engine);
     let call = Call { surface, headers, query, path, body, deadline, lane, held: None };
     let handler = (route.handler)(call);
-    if route.span == Span::Long {
-        return handler.await;
+    let result = match route.span {
+        Span::Long => handler.await,
+        Span::Bounded => tokio::time::timeout(timeout, handler).await.unwrap_or_else(|_| {
+            let what = "the request took longer than http.request_timeout; a write may have been \
+                        done all the same";
+            Err(Failure::new(Code::Timeout, what))
+        }),
+    };
+    // What waited for a database that was dropped meanwhile is told the same as what stops with the
+    // server; which of the two it was can be seen here.
+    match (result, database) {
+        (Err(failure), Some(name)) if failure.error.code == Code::PoolStopped => {
+            Err(engine.database(&name).err().map_or(failure, Failure::from))
+        }
+        (result, _) => result,
     }
-    tokio::time::timeout(timeout, handler).await.unwrap_or_else(|_| {
-        let what = "the request took longer than http.request_timeout; a write may have been done \
-                    all the same";
-        Err(Failure::new(Code::Timeout, what))
-    })
+}
+
+/// The database that a path names.
+fn database_of(path: &[(String, String)]) -> Option<Name> {
+    let (_, name) = path.iter().find(|(part, _)| part == "database")?;
+    Name::new(name).ok()
 }
 
 impl Surface {

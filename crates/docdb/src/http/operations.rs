@@ -418,7 +418,13 @@ async fn restore(mut call: Call) -> Result<Response> {
     let body = call.body().await?;
     let asked: BackupName = shape(&body)?;
     let from = target(&call, &asked.backup)?;
-    let report = call.ask(|engine, reply| engine.restore(from, name, reply)).await?;
+    let report = call.ask(|engine, reply| engine.restore(from, name, reply)).await;
+    // Of what the client named there is nothing, or nothing finished.
+    let missing = |failure: Failure| {
+        let is_missing = failure.error.code == Code::FileOpen;
+        if is_missing { failure.with_status(StatusCode::NOT_FOUND) } else { failure }
+    };
+    let report = report.map_err(missing)?;
     let shape = json!({
         "uuid": report.database.to_string(),
         "documents": report.documents,

@@ -165,7 +165,7 @@ fn a_backup_becomes_another_database() {
     world.fails("POST", &format!("{ALL}/backup"), r#"{"name":"../etc"}"#, 400, "InvalidName");
     world.fails("POST", "/v1/databases/x/restore", r#"{"backup":"a/b"}"#, 400, "InvalidName");
     let missing = world.ask("POST", "/v1/databases/x/restore", r#"{"backup":"tuesday"}"#);
-    assert!(missing.status >= 400, "{missing:?}");
+    missing.is_failure(404, "FileOpen");
     world.fails("GET", "/v1/databases/x", "", 404, "DbNotFound");
 }
 
@@ -186,4 +186,17 @@ fn an_import_that_is_broken_off_keeps_what_came_before() {
     while count() != json!(1000) {}
     drop(client);
     assert_eq!(count(), json!(1000));
+}
+
+#[test]
+fn whoever_waits_for_a_database_that_is_dropped_is_told_so() {
+    let world = World::new();
+    world.json("PUT", "/v1/databases/brief", "");
+    let position = world.json("GET", "/v1/databases/brief/changes", "")["position"].clone();
+    let mut waiting = world.connect();
+    let path = format!("/v1/databases/brief/changes?after={position}&wait_ms=60000");
+    waiting.send("GET", &path, &[], b"");
+    // It waits, or comes too late: either way the database is gone.
+    assert_eq!(world.ask("DELETE", "/v1/databases/brief", "").status, 204);
+    waiting.receive("GET").is_failure(404, "DbNotFound");
 }
