@@ -20,9 +20,8 @@ use super::{LOG_DIR, OpenReport, open_file};
 use crate::collections::Collections;
 use crate::data::{DataError, DataFile, Layout};
 use crate::error::{Result, StoreError};
-use crate::index::{Entry, Index, IndexError};
-use crate::location::Location;
-use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile, Quarantined};
+use crate::index::IndexError;
+use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
 use crate::options::Options;
 use crate::rebuild::{self, InDoubt};
 use crate::state::State;
@@ -90,7 +89,7 @@ impl Opening<'_> {
     fn load(&mut self, manifest: &Manifest) -> Result<(usize, State)> {
         let mut first_error = None;
         for (at, checkpoint) in manifest.checkpoints.iter().enumerate().rev() {
-            match self.load_one(manifest, checkpoint) {
+            match self.load_one(manifest.database, checkpoint) {
                 Ok(mut state) => {
                     state.quarantine = manifest
                         .quarantine
@@ -113,10 +112,8 @@ impl Opening<'_> {
         Err(first_error.unwrap_or_else(|| StoreError::Manifest(Arc::from("no checkpoint"))))
     }
 
-    fn load_one(&self, manifest: &Manifest, checkpoint: &Checkpoint) -> Result<State> {
-        let database = manifest.database;
-        let mut index = load_index(&self.env.disk, self.dir, checkpoint)?;
-        place_lost(&mut index, checkpoint.lsn, &manifest.quarantine);
+    fn load_one(&self, database: DatabaseId, checkpoint: &Checkpoint) -> Result<State> {
+        let index = load_index(&self.env.disk, self.dir, checkpoint)?;
         let mut files = BTreeMap::new();
         for record in &checkpoint.files {
             files.insert(record.number, Arc::new(self.open_file(database, record)?));
@@ -202,17 +199,6 @@ fn adopt(state: &mut State, lsn: Lsn, change: &Change) -> Option<CollectionId> {
     }
     state.collections.adopt(collection, lsn);
     Some(collection)
-}
-
-/// Gives documents that are lost a place in the index of a checkpoint that has none for them: so it is
-/// with a restored database. They are lost, and not absent.
-fn place_lost(index: &mut Index, upto: Lsn, lost: &[Quarantined]) {
-    for Quarantined { collection, id, lsn } in lost {
-        if *lsn <= upto && index.get(*collection, id).is_none() {
-            let entry = Entry { lsn: *lsn, location: Location::NOWHERE, expires_at: None };
-            index.put(*collection, id, entry);
-        }
-    }
 }
 
 /// Whether the bytes are wrong, and not the disk that would not give them.
