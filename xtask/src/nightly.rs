@@ -11,7 +11,7 @@ use crate::{bench, fuzz};
 #[derive(Debug, clap::Args)]
 pub(crate) struct Arguments {
     /// How many times the work that each simulation test asks for by itself (passed on as
-    /// DOCDB_SIM_TIMES)
+    /// TESTS_SIM_TIMES)
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
     sim_times: u64,
     /// Seconds that each fuzz target runs, guided by coverage
@@ -21,7 +21,7 @@ pub(crate) struct Arguments {
 
 /// MiB of records in the log that is recovered, and logs that are open at once. The log takes three
 /// times its size on disk, in the directory for temporary files.
-const MEMORY: [(&str, &str); 2] = [("DOCDB_LOG_MIB", "1024"), ("DOCDB_LOGS", "10000")];
+const MEMORY: [(&str, &str); 2] = [("TESTS_LOG_MIB", "1024"), ("TESTS_LOGS", "10000")];
 
 /// Counts what the log allocates, at sizes for which `ci` has no time.
 fn memory() -> Result<Outcome> {
@@ -38,7 +38,7 @@ fn memory() -> Result<Outcome> {
 /// It writes 13 GB and needs 1 GB, in the directory for temporary files.
 fn endless() -> Result<Outcome> {
     let selection = ["--package", "docstore", "--test", "it", "--", "--nocapture", "full_size"];
-    let process = Process::cargo().env("DOCDB_ENDLESS_FULL", "1");
+    let process = Process::cargo().env("TESTS_ENDLESS_FULL", "1");
     process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
     Ok(Outcome::passed())
 }
@@ -46,7 +46,7 @@ fn endless() -> Result<Outcome> {
 /// Kills a real server a thousand times, at named calls and at any moment.
 fn drills() -> Result<Outcome> {
     let selection = ["--package", "docdb", "--test", "it", "--", "--nocapture", "drills"];
-    let process = Process::cargo().env("DOCDB_DRILLS", "1000");
+    let process = Process::cargo().env("TESTS_DRILLS", "1000");
     process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
     Ok(Outcome::passed())
 }

@@ -21,7 +21,7 @@ impl Effort {
     fn asked_of(self, process: Process) -> Process {
         match self {
             Self::AsWritten => process,
-            Self::Times(times) => process.env("DOCDB_SIM_TIMES", times.to_string()),
+            Self::Times(times) => process.env("TESTS_SIM_TIMES", times.to_string()),
         }
     }
 

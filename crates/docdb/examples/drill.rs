@@ -1,6 +1,6 @@
 //! `docdb` on a disk that ends the process at a named call: for drills with a real server.
 //!
-//! `DOCDB_DRILL=segment.write.torn:17` ends it at the seventeenth write to a segment of the log,
+//! `TESTS_DRILL=segment.write.torn:17` ends it at the seventeenth write to a segment of the log,
 //! of which half has happened. Without it this is `docdb` itself. The points are in `sim::drill`.
 
 use std::process::ExitCode;
@@ -10,7 +10,7 @@ use base::io::{DiskRef, RealDisk};
 use sim::drill::{DrillDisk, Point};
 
 fn main() -> ExitCode {
-    let disk = std::env::var("DOCDB_DRILL").ok().map_or_else(RealDisk::shared, |spec| {
+    let disk = std::env::var("TESTS_DRILL").ok().map_or_else(RealDisk::shared, |spec| {
         let (point, nth) = spec.split_once(':').expect("a point and a number: data.write.after:3");
         let point: Point = point.parse().expect("a point of sim::drill");
         let nth = nth.parse().expect("a number");

@@ -69,6 +69,8 @@ pub struct EngineOptions {
     pub memory_bytes: u64,
     /// The workers and their queues.
     pub scheduler: SchedulerOptions,
+    /// The share of the workers that each database has beside others; 1 for those not named.
+    pub weights: BTreeMap<Name, u32>,
     /// Databases that may be open at once; 0 = as many as there are.
     pub databases_open_max: usize,
     /// A database that nobody uses for so long is closed.

@@ -40,6 +40,10 @@ pub fn run(config: &Config, machine: &Machine, disk: DiskRef) -> io::Result<Exit
     let version = env!("CARGO_PKG_VERSION");
     let data_dir = config.data_dir.display();
     tracing::info!(version, pid = std::process::id(), %data_dir, "docdb starts");
+    if config.alerts.webhook_url.is_some() {
+        let what = "this version sends no alerts; leave alerts.webhook_url out";
+        return Err(io::Error::other(what));
+    }
     let clock = SystemClock::shared();
     let shutdown = Arc::new(Shutdown::new(Arc::clone(&clock), config.shutdown_timeout));
     let env = Environment { disk, clock, reserve: None };
@@ -88,6 +92,7 @@ pub fn options(config: &Config) -> EngineOptions {
             queue_depth: config.scheduler.queue_depth,
             max_total_queued: config.scheduler.max_total_queued.unwrap_or(0),
         },
+        weights: config.scheduler.weights.clone(),
         databases_open_max: config.databases.max_open.unwrap_or(0),
         idle_timeout: config.databases.idle_timeout.unwrap_or(Duration::ZERO),
         transaction_timeout: config.transactions.timeout,

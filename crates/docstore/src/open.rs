@@ -236,7 +236,8 @@ fn assemble(
         is_uncertain: false,
         manifest: manifest.clone(),
     };
-    let budget = budget.child(manifest.name.as_str(), budget.stats().limit);
+    let limit = budget.stats().limit.min(options.memory_bytes_max);
+    let budget = budget.child(manifest.name.as_str(), limit);
     let reservation = budget.reserve("documents in memory", 0)?;
     let highest = state.collections.highest().map_or(0, |number| number.0);
     // Each of the changes that the log has lost may have used a number.

@@ -32,6 +32,8 @@ pub struct Options {
     /// Documents that wait in memory for a data file, bytes, before a flush begins. At twice as
     /// much writers wait. Default 64 MiB.
     pub memtable_bytes_max: u64,
+    /// Memory that one database may take of the process's, bytes. Default as much as there is.
+    pub memory_bytes_max: u64,
     /// How long a writer waits for a flush before it is refused with `MemoryLimit`. Default 10 s.
     pub stall_max: Duration,
     /// Data files larger than this are compacted, smaller ones when they are larger together or
@@ -77,6 +79,7 @@ impl Default for Options {
             parity: Parity::On,
             geometry: Geometry::Standard,
             memtable_bytes_max: 64 * 1024 * 1024,
+            memory_bytes_max: u64::MAX,
             stall_max: Duration::from_secs(10),
             compaction_min_file_bytes: 100_000_000,
             compaction_garbage_ratio: 0.3,

@@ -7,12 +7,13 @@
 //!
 //! Start with [`DrillDisk::new`]; [`points`] lists every point that there is.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use base::io::{Disk, DiskRef, Entry, File, FileRef, Lock, Open, Space, Stat};
 
@@ -195,13 +196,27 @@ impl Fuse {
 pub struct DrillDisk {
     disk: DiskRef,
     fuse: Arc<Fuse>,
+    /// What the open files are, by their path now: a spare that is renamed becomes a segment.
+    files: Mutex<HashMap<PathBuf, KindCell>>,
 }
+
+type KindCell = Arc<Mutex<Kind>>;
 
 impl DrillDisk {
     /// `disk`, on which the process ends when it passes `point` for the `nth` time, counted from 1.
     #[must_use]
     pub fn new(disk: DiskRef, point: Point, nth: u64) -> Self {
-        Self { disk, fuse: Arc::new(Fuse { point, left: AtomicU64::new(nth.max(1)) }) }
+        let fuse = Arc::new(Fuse { point, left: AtomicU64::new(nth.max(1)) });
+        Self { disk, fuse, files: Mutex::default() }
+    }
+
+    fn cell(&self, path: &Path) -> KindCell {
+        let mut files = lock(&self.files);
+        let cell = files.entry(path.to_path_buf()).or_insert_with(|| {
+            let kind = kind_of(path);
+            Arc::new(Mutex::new(kind))
+        });
+        Arc::clone(cell)
     }
 
     fn around<T>(
@@ -234,6 +249,7 @@ impl Disk for DrillDisk {
             Open::CreateNew => self.around(kind, Call::Create, open)?,
             Open::Read | Open::Write => open()?,
         };
+        let kind = self.cell(path);
         Ok(Arc::new(DrillFile { file, kind, fuse: Arc::clone(&self.fuse) }))
     }
 
@@ -243,11 +259,23 @@ impl Disk for DrillDisk {
             .stat(from)?
             .is_some_and(|found| matches!(found.kind, base::io::EntryKind::Directory));
         let kind = if is_directory { Kind::Directory } else { kind_of(to) };
-        self.around(kind, Call::Rename, || self.disk.rename(from, to))
+        self.around(kind, Call::Rename, || {
+            self.disk.rename(from, to)?;
+            let mut files = lock(&self.files);
+            if let Some(cell) = files.remove(from) {
+                *lock(&cell) = kind_of(to);
+                files.insert(to.to_path_buf(), cell);
+            }
+            Ok(())
+        })
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.around(kind_of(path), Call::Remove, || self.disk.remove_file(path))
+        self.around(kind_of(path), Call::Remove, || {
+            self.disk.remove_file(path)?;
+            lock(&self.files).remove(path);
+            Ok(())
+        })
     }
 
     fn create_dir(&self, path: &Path) -> io::Result<()> {
@@ -282,8 +310,18 @@ impl Disk for DrillDisk {
 #[derive(Debug)]
 struct DrillFile {
     file: FileRef,
-    kind: Kind,
+    kind: KindCell,
     fuse: Arc<Fuse>,
+}
+
+impl DrillFile {
+    fn kind(&self) -> Kind {
+        *lock(&self.kind)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl File for DrillFile {
@@ -292,20 +330,20 @@ impl File for DrillFile {
     }
 
     fn write_at(&self, buf: &[u8], offset: u64) -> io::Result<usize> {
-        if self.fuse.tears(self.kind) {
+        if self.fuse.tears(self.kind()) {
             let half = buf.get(..buf.len() / 2).unwrap_or_default();
             base::io::write_all_at(&*self.file, half, offset)?;
             self.fuse.end();
         }
-        around(&self.fuse, self.kind, Call::Write, || self.file.write_at(buf, offset))
+        around(&self.fuse, self.kind(), Call::Write, || self.file.write_at(buf, offset))
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        around(&self.fuse, self.kind, Call::Sync, || self.file.sync_data())
+        around(&self.fuse, self.kind(), Call::Sync, || self.file.sync_data())
     }
 
     fn sync_all(&self) -> io::Result<()> {
-        around(&self.fuse, self.kind, Call::Sync, || self.file.sync_all())
+        around(&self.fuse, self.kind(), Call::Sync, || self.file.sync_all())
     }
 
     fn len(&self) -> io::Result<u64> {

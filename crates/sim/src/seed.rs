@@ -1,18 +1,18 @@
 //! Seeds: how a simulated run is chosen, repeated and lengthened.
 //!
-//! `DOCDB_SIM_SEED` sets the first seed, `DOCDB_SIM_RUNS` how many consecutive seeds are run; both
-//! override what the test asks for. `DOCDB_SIM_TIMES` multiplies what it asks for instead, so that
+//! `TESTS_SIM_SEED` sets the first seed, `TESTS_SIM_RUNS` how many consecutive seeds are run; both
+//! override what the test asks for. `TESTS_SIM_TIMES` multiplies what it asks for instead, so that
 //! cheap and costly tests grow in proportion; work that is not counted in seeds grows by [`times`].
 //! A failing run names the seed that repeats it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// Environment variable with the first seed.
-pub const SEED_VARIABLE: &str = "DOCDB_SIM_SEED";
+pub const SEED_VARIABLE: &str = "TESTS_SIM_SEED";
 /// Environment variable with the number of seeds.
-pub const RUNS_VARIABLE: &str = "DOCDB_SIM_RUNS";
+pub const RUNS_VARIABLE: &str = "TESTS_SIM_RUNS";
 /// Environment variable with a factor on the work that each test asks for by itself.
-pub const TIMES_VARIABLE: &str = "DOCDB_SIM_TIMES";
+pub const TIMES_VARIABLE: &str = "TESTS_SIM_TIMES";
 
 /// The factor on the work that a test asks for by itself: 1 unless the environment says otherwise.
 ///
@@ -52,8 +52,8 @@ pub struct Seeds {
 }
 
 impl Seeds {
-    /// These seeds, unless the environment says otherwise: `DOCDB_SIM_RUNS` sets their number, and
-    /// where it is not set, `DOCDB_SIM_TIMES` multiplies it.
+    /// These seeds, unless the environment says otherwise: `TESTS_SIM_RUNS` sets their number, and
+    /// where it is not set, `TESTS_SIM_TIMES` multiplies it.
     ///
     /// # Panics
     /// When a variable is set to something that is not a number, or the factor is 0: a run with a
@@ -107,7 +107,7 @@ mod tests {
     fn a_failing_run_names_its_seed() {
         let run = || Seeds { first: 40, runs: 5 }.each(|seed| assert_ne!(seed, 42, "the answer"));
         let message = panic_message(&*catch_unwind(run).unwrap_err());
-        assert!(message.starts_with("seed=42 (repeat: DOCDB_SIM_SEED=42 DOCDB_SIM_RUNS=1)"));
+        assert!(message.starts_with("seed=42 (repeat: TESTS_SIM_SEED=42 TESTS_SIM_RUNS=1)"));
         assert!(message.contains("the answer"), "{message}");
     }
 
@@ -127,13 +127,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "DOCDB_SIM_SEED is not a number: value=abc")]
+    #[should_panic(expected = "TESTS_SIM_SEED is not a number: value=abc")]
     fn a_seed_that_is_no_number_is_refused() {
         let _ = Seeds { first: 1, runs: 1 }.with(&set(&[(SEED_VARIABLE, "abc")]));
     }
 
     #[test]
-    #[should_panic(expected = "DOCDB_SIM_TIMES is 0: nothing would run")]
+    #[should_panic(expected = "TESTS_SIM_TIMES is 0: nothing would run")]
     fn a_factor_that_leaves_nothing_to_run_is_refused() {
         times_of(&set(&[(TIMES_VARIABLE, "0")]));
     }

@@ -23,9 +23,9 @@ use wal::{Background, Environment, FileAnchor, FsyncMode, Log, Options, segment}
 static ALLOCATOR: PeakAlloc = PeakAlloc;
 
 /// The variable that says how many MiB of records the larger of two recovered logs has.
-const LOG_MIB: &str = "DOCDB_LOG_MIB";
+const LOG_MIB: &str = "TESTS_LOG_MIB";
 /// The variable that says how many idle logs are open at once.
-const LOGS: &str = "DOCDB_LOGS";
+const LOGS: &str = "TESTS_LOGS";
 
 const MIB: usize = 1024 * 1024;
 /// MiB of records in the smaller of two recovered logs, and in the larger one unless the environment

@@ -74,7 +74,7 @@ fn check(commits: &[Vec<Event>]) -> Result<(), String> {
 
 /// The test that is the writer, and the variable that tells it where to write.
 const WRITER: &str = "the_writer_that_is_followed";
-const WRITER_DIR: &str = "DOCDB_STRACE_DIR";
+const WRITER_DIR: &str = "TESTS_STRACE_DIR";
 
 fn trace(dir: &Path) -> Option<String> {
     let log = dir.join("log");

@@ -126,8 +126,6 @@ pub struct Scheduler {
     pub worker_expiry: Duration,
     /// `scheduler.pre_alloc`.
     pub pre_alloc: bool,
-    /// `scheduler.query_workers`, at least 1.
-    pub query_workers: usize,
     /// `scheduler.queue_depth`.
     pub queue_depth: usize,
     /// `scheduler.max_total_queued`; none = limited for each database only.

@@ -14,15 +14,12 @@ use super::reply::Reply;
 use super::served::{Condition, Served, State};
 use super::work::How;
 
-/// The share of the workers that a database has beside others.
-const WEIGHT: u64 = 1;
-
 impl Engine {
     /// Takes notice of the databases of the directory.
     pub(super) fn discover(&self) {
         let mut databases = self.databases_mut();
         for entry in self.store.list() {
-            let queue = self.scheduler.add_queue(WEIGHT);
+            let queue = self.scheduler.add_queue(self.weight_of(&entry.name));
             let state = match entry.is_open.then(|| self.store.database(&entry.name)) {
                 Some(Ok(database)) => State::Open(database),
                 Some(Err(_)) | None => State::Closed,
@@ -30,6 +27,10 @@ impl Engine {
             let served = Served::new(entry.name.clone(), entry.id, queue, state);
             databases.insert(entry.name, Arc::new(served));
         }
+    }
+
+    fn weight_of(&self, name: &Name) -> u64 {
+        self.options.weights.get(name).copied().map_or(1, u64::from)
     }
 
     fn databases_mut(
@@ -69,7 +70,7 @@ impl Engine {
 
     /// Takes notice of a database that was just made.
     pub(super) fn adopt(&self, name: &Name, database: Database) -> Arc<Served> {
-        let queue = self.scheduler.add_queue(WEIGHT);
+        let queue = self.scheduler.add_queue(self.weight_of(name));
         let id = database.id();
         let served = Arc::new(Served::new(name.clone(), id, queue, State::Open(database)));
         // Counted as used now, or it might be closed as idle at once.

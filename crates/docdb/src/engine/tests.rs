@@ -31,6 +31,7 @@ fn options(dir: &std::path::Path) -> EngineOptions {
             queue_depth: 1000,
             max_total_queued: 0,
         },
+        weights: BTreeMap::new(),
         databases_open_max: 0,
         idle_timeout: Duration::from_secs(300),
         transaction_timeout: Duration::from_secs(30),

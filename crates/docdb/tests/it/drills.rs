@@ -3,7 +3,7 @@
 //! answered, over all lives of the server, is one history: linearizable for each document, batches
 //! whole, nothing lost that was acknowledged.
 //!
-//! `DOCDB_DRILLS` says how many lives there are; the checks use the default, the nightly run 1,000.
+//! `TESTS_DRILLS` says how many lives there are; the checks use the default, the nightly run 1,000.
 
 mod clients;
 mod server;
@@ -57,7 +57,7 @@ const POINTS: [&str; 34] = [
 const LIVES: usize = 50;
 
 fn lives() -> usize {
-    std::env::var("DOCDB_DRILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(LIVES)
+    std::env::var("TESTS_DRILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(LIVES)
 }
 
 #[test]
@@ -79,9 +79,12 @@ fn a_server_killed_at_named_points_and_at_any_moment_keeps_every_promise() {
             continue;
         };
         let patience = if point.is_some() { 400 } else { 20 + rng.below(100) };
-        clients.work(&server, life as u64, patience);
+        let lost = clients.work(&server, life as u64, patience);
         match point {
-            Some(point) if server.has_ended() => drop(hit.insert(point)),
+            Some(point) if lost => {
+                server.wait_for_end();
+                hit.insert(point);
+            }
             Some(_) | None => server.kill(),
         }
     }
@@ -101,7 +104,7 @@ fn a_server_told_to_end_under_load_answers_everybody_and_loses_nothing() {
     let clients = Clients::new();
     for life in 0..5 {
         let server = Server::start(&data, None).expect("nothing keeps it from starting");
-        clients.work_until_told(&server, life, 2000, |server| server.end());
+        _ = clients.work_until_told(&server, life, 2000, |server| server.end());
     }
     let server = Server::start(&data, None).expect("nothing keeps it from starting");
     let checked = clients.check(&server);

@@ -54,6 +54,7 @@ fn engine_of(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Arc<Engine>
             queue_depth: 10_000,
             max_total_queued: 0,
         },
+        weights: std::collections::BTreeMap::new(),
         databases_open_max: 0,
         idle_timeout: Duration::from_secs(300),
         transaction_timeout: Duration::from_secs(30),

@@ -96,7 +96,7 @@ fn sequences(length: usize) -> Vec<Vec<Step>> {
     all
 }
 
-/// Of so many sequences of three steps one is tried, unless `DOCDB_SIM_TIMES` asks for more: from 2 on
+/// Of so many sequences of three steps one is tried, unless `TESTS_SIM_TIMES` asks for more: from 2 on
 /// all of them.
 const SHARE_OF_THREES: usize = 24;
 

@@ -7,7 +7,7 @@
 //! being filled, and one of which all is garbage until no kept checkpoint names it).
 //!
 //! The test that always runs divides every size by 64 and is on a simulated disk, where it is
-//! killed again and again. With `DOCDB_ENDLESS_FULL` set another one runs with the standard
+//! killed again and again. With `TESTS_ENDLESS_FULL` set another one runs with the standard
 //! settings on the real disk, in the directory for temporary files.
 
 use std::path::{Path, PathBuf};
@@ -188,7 +188,7 @@ fn updating_the_same_documents_without_end_takes_no_more_disk_and_reopening_no_l
 
 #[test]
 fn updating_ten_thousand_documents_without_end_at_full_size_takes_no_more_disk() {
-    if std::env::var_os("DOCDB_ENDLESS_FULL").is_none() {
+    if std::env::var_os("TESTS_ENDLESS_FULL").is_none() {
         return;
     }
     let scale = Scale { divisor: 1 };

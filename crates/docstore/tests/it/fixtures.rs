@@ -4,7 +4,7 @@
 //! and a run, a document in quarantine, and a log that goes on behind the checkpoint.
 //!
 //! From the first release on it is never written again. A new format version gets a directory of
-//! its own, made by running this test with `DOCDB_WRITE_FIXTURES` set to an empty directory.
+//! its own, made by running this test with `TESTS_WRITE_FIXTURES` set to an empty directory.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -194,7 +194,7 @@ fn the_fixture_can_be_made_and_is_written_when_asked_for() {
     check_kinds(&disk.fork().shared());
     let text = content(&disk.fork().shared());
     assert!(text.contains("lost "), "{text}");
-    let Some(to) = std::env::var_os("DOCDB_WRITE_FIXTURES").map(PathBuf::from) else { return };
+    let Some(to) = std::env::var_os("TESTS_WRITE_FIXTURES").map(PathBuf::from) else { return };
     let real = RealDisk::shared();
     copy(&*disk.shared(), Path::new(DIR), &*real, &to.join("db"));
     write(&*real, &to.join("content.txt"), text.as_bytes());

@@ -1,7 +1,7 @@
 //! What must not grow: what a reopening has to replay, and what has expired.
 //!
 //! The sizes are those of production divided by 8,192: a log segment and the interval between
-//! checkpoints are 8 KiB, a data file 32 KiB. `DOCDB_SIM_TIMES` makes the runs longer.
+//! checkpoints are 8 KiB, a data file 32 KiB. `TESTS_SIM_TIMES` makes the runs longer.
 
 use std::path::Path;
 

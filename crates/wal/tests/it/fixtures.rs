@@ -3,7 +3,7 @@
 //! frame of which half arrived. Between them they hold every kind of frame.
 //!
 //! From the first release on they are never written again. A new format version gets directories of its own, made by
-//! running this test with `DOCDB_WRITE_FIXTURES` set to an empty directory.
+//! running this test with `TESTS_WRITE_FIXTURES` set to an empty directory.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -177,7 +177,7 @@ fn the_fixtures_can_be_made_and_are_written_when_asked_for() {
         let disk = made(torn);
         let text = content(&disk.fork().shared());
         assert!(text.contains(" gap "), "{text}");
-        let Some(to) = std::env::var_os("DOCDB_WRITE_FIXTURES").map(PathBuf::from) else {
+        let Some(to) = std::env::var_os("TESTS_WRITE_FIXTURES").map(PathBuf::from) else {
             continue;
         };
         let real = RealDisk::shared();

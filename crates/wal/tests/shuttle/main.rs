@@ -4,7 +4,7 @@
 //! Compiled only with `--cfg shuttle` (`cargo xtask ci shuttle`): the scheduler finds a thread that
 //! waits for ever by itself, because no other thread is left that could wake it. What the threads
 //! do is in `load.rs`, what must hold afterwards in `verdict.rs`. `planted.rs` shows that both can
-//! fail. More runs: `DOCDB_SIM_RUNS` sets their number, `DOCDB_SIM_TIMES` multiplies it.
+//! fail. More runs: `TESTS_SIM_RUNS` sets their number, `TESTS_SIM_TIMES` multiplies it.
 //!
 //! Not covered: timed waits never time out here, so nothing that relies on a time-out to go on
 //! passes; and the scheduler knows no weak memory orders.

@@ -182,7 +182,7 @@ fn values_of_toml_are_read_in_their_own_types() {
 #[test]
 fn nothing_stands_for_what_the_table_says() {
     let config = Settings::defaults().config(&MACHINE);
-    assert_eq!((config.scheduler.workers, config.scheduler.query_workers), (3, 3));
+    assert_eq!(config.scheduler.workers, 3);
     assert_eq!((config.memory.total_bytes, config.databases.memory_bytes), (4 << 30, 4 << 30));
     assert_eq!(config.socket.unwrap().path, PathBuf::from("./docdb-data/docdb.sock"));
     assert_eq!((config.databases.max_open, config.alerts.webhook_url), (None, None));

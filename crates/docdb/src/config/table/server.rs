@@ -263,16 +263,6 @@ pub(super) const ROWS: &[Setting] = &[
         ..ROW
     },
     Setting {
-        name: "scheduler.query_workers",
-        kind: count(0, WORKERS_MAX),
-        default: "0",
-        empty: Some(BY_CORES),
-        what: "How many threads do queries and scans, apart from the others.",
-        trade: "More serve more queries at once, at the cost of everything else.",
-        reader: Reader::Scheduler,
-        ..ROW
-    },
-    Setting {
         name: "scheduler.queue_depth",
         kind: count(1, 1_000_000),
         default: "1000",

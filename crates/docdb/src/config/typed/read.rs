@@ -132,7 +132,6 @@ impl<'a> Reader<'a> {
             workers: self.some_size("scheduler.workers").unwrap_or(machine.cores),
             worker_expiry: self.time("scheduler.worker_expiry"),
             pre_alloc: self.is("scheduler.pre_alloc"),
-            query_workers: self.some_size("scheduler.query_workers").unwrap_or(machine.cores),
             queue_depth: self.size("scheduler.queue_depth"),
             max_total_queued: self.some_size("scheduler.max_total_queued"),
             weights: weights(self.text("scheduler.weights")).expect("it was read before"),

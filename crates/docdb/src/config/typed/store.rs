@@ -35,6 +35,7 @@ impl Config {
             txn_timeout: self.transactions.timeout,
             txn_bytes_max: self.transactions.bytes_max,
             txn_ops_max: self.transactions.ops_max,
+            memory_bytes_max: self.databases.memory_bytes,
             healing: self.healing.enabled,
             healing_on_read: self.healing.on_read,
             healing_batch: self.healing.max_batch_size,

@@ -43,9 +43,10 @@ impl Clients {
         Self { history: History::new(), next: AtomicU64::new(1), answered: AtomicU64::new(0) }
     }
 
-    /// Clients at once, each doing so much, until all are done or the server is gone.
-    pub(crate) fn work(&self, server: &Server, seed: u64, operations: u64) {
-        self.work_until_told(server, seed, operations, |_| ());
+    /// Clients at once, each doing so much, until all are done or the server is gone. Says whether
+    /// somebody was left without an answer.
+    pub(crate) fn work(&self, server: &Server, seed: u64, operations: u64) -> bool {
+        self.work_until_told(server, seed, operations, |_| ())
     }
 
     /// The same, and `then` while they work: after each has been answered some times.
@@ -55,27 +56,28 @@ impl Clients {
         seed: u64,
         operations: u64,
         then: impl FnOnce(&Server),
-    ) {
+    ) -> bool {
         let before = self.answered.load(Ordering::Acquire);
         std::thread::scope(|scope| {
             let mut working = Vec::new();
             for number in 0..CLIENTS {
                 working.push(scope.spawn(move || {
-                    let Ok(client) = server.client() else { return };
+                    let Ok(client) = server.client() else { return true };
                     let rng = Rng::new(seed * CLIENTS + number);
                     let database = client.database("default");
                     let documents = documents(&client);
                     let mut one = One { clients: self, rng, database, documents };
                     for step in 0..operations {
                         if one.step().is_err() {
-                            return;
+                            return true;
                         }
                         self.answered.fetch_add(1, Ordering::AcqRel);
                         // One of them keeps the server at everything else that it does.
                         if number == 0 && step % 10 == 9 && one.upkeep(&client, step).is_err() {
-                            return;
+                            return true;
                         }
                     }
+                    false
                 }));
             }
             while self.answered.load(Ordering::Acquire) < before + 20 * CLIENTS
@@ -84,7 +86,9 @@ impl Clients {
                 std::thread::yield_now();
             }
             then(server);
-        });
+            let lost = working.into_iter().map(|client| client.join().expect("no panics"));
+            lost.fold(false, |any, lost| any | lost)
+        })
     }
 
     /// Reads everything, and says whether one store could have answered so.

@@ -1,5 +1,6 @@
 //! A server as a process of its own.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Mutex;
@@ -39,10 +40,10 @@ impl Server {
             .args(["--wal.segment_mb=1", "--checkpoint.interval_mb=1"])
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(Stdio::null());
+            .stderr(Stdio::piped());
         match drill {
-            Some(drill) => command.env("DOCDB_DRILL", drill),
-            None => command.env_remove("DOCDB_DRILL"),
+            Some(drill) => command.env("TESTS_DRILL", drill),
+            None => command.env_remove("TESTS_DRILL"),
         };
         let child = command.spawn().expect("the example was built with the tests");
         let server = Self { child: Mutex::new(child), socket };
@@ -52,6 +53,10 @@ impl Server {
                 return Some(server);
             }
             if server.has_ended() {
+                // Only at the point where it was to end: anything else is a directory that does not
+                // open, and no drill.
+                let said = server.said();
+                assert!(said.contains("drill: ended at"), "it does not start: {said}");
                 return None;
             }
             left = left.checked_sub(STEP).expect("a server starts or ends");
@@ -68,8 +73,27 @@ impl Server {
         self.child.lock().expect("no panics").try_wait().expect("it is our child")
     }
 
+    /// What it has said, once it has ended.
+    fn said(&self) -> String {
+        let mut said = String::new();
+        let stream = self.child.lock().expect("no panics").stderr.take();
+        stream.expect("it was asked for").read_to_string(&mut said).expect("it is text");
+        said
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.status().is_some()
+    }
+
+    /// Waits until it has ended at the point where it was to.
+    pub(crate) fn wait_for_end(&self) {
+        let mut left = PATIENCE;
+        while !self.has_ended() {
+            left = left.checked_sub(STEP).expect("its clients have lost it");
+            wait(STEP);
+        }
+        let said = self.said();
+        assert!(said.contains("drill: ended at"), "it ended by itself: {said}");
     }
 
     /// Ends it as the system would, at once.
