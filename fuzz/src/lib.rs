@@ -19,6 +19,7 @@ pub mod ipc_response;
 pub mod mutate;
 pub mod name;
 pub mod patch;
+pub mod shell_line;
 pub mod slots;
 pub mod wal_frame;
 pub mod wal_log;
@@ -48,6 +49,7 @@ pub const ALL: &[Target] = &[
     Target { name: "ipc_response", run: ipc_response::run, seeds: ipc_response::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
+    Target { name: "shell_line", run: shell_line::run, seeds: shell_line::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },
     Target { name: "wal_frame", run: wal_frame::run, seeds: wal_frame::seeds },
     Target { name: "wal_log", run: wal_log::run, seeds: wal_log::seeds },

@@ -16,11 +16,13 @@ mod progress;
 mod repair;
 mod restore;
 mod serve;
+mod shell;
 mod verify;
 mod version;
 
 use std::ffi::OsString;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use base::error::Coded;
@@ -35,6 +37,9 @@ const WRONG: u8 = 2;
 
 /// Exit code of a command that did nothing because nobody agreed.
 const DECLINED: u8 = 3;
+
+/// Under this name the program is `docdb shell`.
+const SHELL_NAME: &str = "docdbsh";
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -60,6 +65,7 @@ Examples:
   docdb export --help
   docdb backup --help
   docdb restore --help
+  docdb shell --help
   docdb inspect wal --help
   docdb verify --help
   docdb repair --help
@@ -103,6 +109,9 @@ enum Command {
     /// Run the server
     #[command(after_help = serve::HELP)]
     Serve(serve::Arguments),
+    /// Send commands to a server, typed or from a script
+    #[command(after_help = shell::HELP)]
+    Shell(shell::Arguments),
     /// Check a database without changing anything
     Verify(verify::Arguments),
     /// Print the version
@@ -130,7 +139,7 @@ pub fn run_on(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> ExitCode {
-    let cli = match Cli::try_parse_from(args) {
+    let cli = match Cli::try_parse_from(by_name(args)) {
         Ok(cli) => cli,
         Err(said) => return refuse(&said, out, err),
     };
@@ -165,6 +174,7 @@ pub fn run_on(
             Ok(Err(error)) => Err(error),
             Err(wrong) => return misconfigured(&wrong, err),
         },
+        Some(Command::Shell(arguments)) => shell::run(arguments, &environment, out),
         Some(Command::Verify(arguments)) => match verify::run(arguments, out) {
             Ok(docstore::Verdict::Clean) => Ok(()),
             Ok(docstore::Verdict::Healable) => return ExitCode::from(verify::HEALABLE),
@@ -174,6 +184,16 @@ pub fn run_on(
         Some(Command::Version(arguments)) => version::run(arguments, out),
     };
     finish(done.and_then(|()| out.flush()), err)
+}
+
+/// The command line, with `shell` in its place when the program is called [`SHELL_NAME`].
+fn by_name(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<OsString> = args.into_iter().collect();
+    let name = args.first().map(Path::new).and_then(Path::file_name);
+    if name.is_some_and(|name| name == SHELL_NAME) {
+        drop(args.splice(..1, ["docdb", "shell"].map(OsString::from)));
+    }
+    args
 }
 
 /// Answers `--help` and `--version`, which clap hands over as errors, and wrong command lines.
@@ -269,6 +289,16 @@ mod tests {
         let (succeeded, out, err) = docdb("sevre");
         assert!(!succeeded && out.is_empty());
         assert!(err.contains("unrecognized subcommand 'sevre'"), "{err}");
+    }
+
+    #[test]
+    fn called_docdbsh_it_is_the_shell() {
+        for name in ["docdbsh", "/usr/local/bin/docdbsh"] {
+            let (mut out, mut err) = (Vec::new(), Vec::new());
+            let args = [name, "--help"].map(OsString::from);
+            assert_eq!(run(args, Environment::new(), &mut out, &mut err), ExitCode::SUCCESS);
+            assert!(String::from_utf8(out).unwrap().contains("Usage: docdb shell"));
+        }
     }
 
     /// A writer whose other end is gone, or whose disk is full.

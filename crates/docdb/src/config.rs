@@ -29,6 +29,7 @@ mod value;
 
 pub use error::{ConfigError, ConfigErrors};
 pub use machine::Machine;
+pub(crate) use nearest::nearest;
 pub use settings::{Entry, Settings};
 pub use source::{Origin, Sources};
 pub use typed::{

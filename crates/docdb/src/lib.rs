@@ -12,3 +12,4 @@ pub mod ipc;
 pub mod metrics;
 pub mod scheduler;
 pub mod serve;
+pub mod shell;

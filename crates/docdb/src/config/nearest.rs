@@ -5,7 +5,7 @@ const NAME_BYTES_MAX: usize = 128;
 
 /// The candidate nearest to `name`: one that ends with it as its last part, else the one with the
 /// fewest edits. None only when there is no candidate.
-pub(super) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
+pub(crate) fn nearest(name: &str, candidates: impl Iterator<Item = String>) -> Option<String> {
     let name = name.get(..name.floor_char_boundary(NAME_BYTES_MAX)).unwrap_or_default();
     let name = name.to_lowercase();
     candidates.min_by_key(|candidate| {

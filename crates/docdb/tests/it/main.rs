@@ -7,6 +7,7 @@ mod database;
 mod drills;
 mod http;
 mod ipc;
+mod shell;
 mod wal;
 
 use std::process::{Command, Output};
