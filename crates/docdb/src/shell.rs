@@ -2,7 +2,7 @@
 //! thin (the server decides, and the answer is printed) and deterministic (the same commands on the
 //! same data print the same text: no times, and no colours unless it is a terminal that reads).
 //!
-//! - [`line`] splits a statement into words, and knows whether one is whole.
+//! - [`mod@line`] splits a statement into words, and knows whether one is whole.
 //! - [`catalog`] is the table of all commands: help, completion and the parser read it.
 //! - [`command`] makes a typed [`command::Command`] of a statement. Nothing is sent before all of
 //!   it is understood.
