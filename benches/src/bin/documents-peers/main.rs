@@ -29,7 +29,7 @@ const NAME: &str = "documents-peers";
 
 /// What to measure.
 #[derive(Debug, Parser)]
-struct Options {
+struct Arguments {
     #[command(flatten)]
     common: benches::Options,
     /// Documents in each database
@@ -60,7 +60,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let is_host = std::env::args_os().nth(1).is_some_and(|arg| arg == OsStr::new(HOST_FLAG));
-    let done = if is_host { serve() } else { measure(&Options::parse()) };
+    let done = if is_host { serve() } else { measure(&Arguments::parse()) };
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -71,7 +71,7 @@ fn main() -> ExitCode {
     }
 }
 
-fn measure(options: &Options) -> io::Result<()> {
+fn measure(options: &Arguments) -> io::Result<()> {
     let parent = match &options.common.dir {
         Some(dir) => dir.clone(),
         None => scratch::beside_the_program()?,
