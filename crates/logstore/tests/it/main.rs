@@ -1,0 +1,10 @@
+//! Tests of the log store from outside: a real directory, a clock that is moved by hand, and work
+//! that is done when the test says so.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod batching;
+mod failures;
+mod files;
+mod model;
+mod support;
