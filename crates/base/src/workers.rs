@@ -1,8 +1,10 @@
 //! Threads. Nothing else in the project starts one.
 //!
 //! [`spawn`] starts a thread that its owner joins; [`pool::Pool`] runs short tasks on a bounded
-//! number of threads behind a bounded queue.
+//! number of threads behind a bounded queue; [`parallel::map`] shares one piece of work among threads
+//! that end with it.
 
+pub mod parallel;
 pub mod pool;
 
 use std::fmt::Debug;

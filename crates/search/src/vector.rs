@@ -1,0 +1,233 @@
+//! The vector index: which rows of a segment are nearest to a vector.
+//!
+//! Rows are grouped into clusters by k-means; each row is kept as a RaBitQ code of its residual to the
+//! centroid, one bit a dimension for the scan and up to seven more for the estimate, and is compared by
+//! its raw vector before it is returned. Up to some thousands of rows there is one cluster, the flat
+//! tier: the same codes and the same loops.
+//!
+//! What it is not: it knows nothing of documents, of what has been deleted, or of other segments.
+//! Rows are numbers from 0, and who may be returned is a [`RowSet`].
+//!
+//! Invariants:
+//! - Distances returned are those of the raw vectors; only which rows are returned is approximate.
+//! - The same rows, options and seed give the same index, byte by byte, whatever the number of threads and
+//!   the instruction set.
+//! - No query panics, whatever it contains: what does not fit is an error.
+//!
+//! Start with [`VectorIndex`], then `search.rs` (a query's way), `code.rs` (the codes) and
+//! `kernel.rs` (the inner loops).
+
+mod build;
+mod calibrate;
+mod code;
+mod error;
+mod filter;
+mod index;
+mod kernel;
+mod kmeans;
+mod list;
+mod metric;
+mod query;
+mod rotation;
+mod search;
+mod source;
+mod top;
+
+pub use build::Options;
+pub use error::VectorError;
+pub use filter::RowSet;
+pub use kernel::{Element, Kernels};
+pub use metric::Metric;
+pub use search::{Effort, Work};
+pub use source::Rows;
+
+use index::Index;
+use list::List;
+use search::{Scratch, Searcher};
+use source::Memory;
+use top::Near;
+
+/// Dimensions that a vector may have.
+pub const DIMS_MAX: usize = 10_752;
+/// The greatest absolute value of an element: the square of a vector's length is then a number, with
+/// room for what is calculated from it.
+pub const ELEMENT_MAX: f32 = 1e15;
+/// Rows that a search may be asked for.
+pub const K_MAX: usize = 10_000;
+
+/// A row that was found.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Hit {
+    /// Its number.
+    pub row: u32,
+    /// Its distance, exactly, as its [`Metric`] reports it.
+    pub distance: f32,
+}
+
+/// What to look for.
+#[derive(Debug, Clone, Copy)]
+pub struct Request<'a> {
+    /// How many rows, up to [`K_MAX`].
+    pub k: usize,
+    /// How far to search.
+    pub effort: Effort,
+    /// The rows that may be returned; all when there is none.
+    pub filter: Option<&'a RowSet>,
+}
+
+/// The space that searches need; keep it from one to the next. It belongs to the index that made it.
+#[derive(Debug)]
+pub struct Space {
+    scratch: Scratch,
+}
+
+impl Space {
+    /// What the last search did.
+    #[must_use]
+    pub fn work(&self) -> Work {
+        self.scratch.work()
+    }
+}
+
+/// An index in memory. The raw vectors belong to the caller and go with every call.
+#[derive(Debug, Clone)]
+pub struct VectorIndex {
+    index: Index,
+    lists: Vec<List>,
+}
+
+impl VectorIndex {
+    /// Builds an index of `rows`. Costs about as much as comparing each row with 500 others.
+    ///
+    /// # Errors
+    /// [`VectorError::OutOfRange`] for options that are, and [`VectorError::NotFinite`] for a
+    /// row with an element that is no number.
+    pub fn build(options: &Options, rows: Rows<'_>) -> Result<Self, VectorError> {
+        let (index, lists) = build::build(options, rows)?;
+        Ok(Self { index, lists })
+    }
+
+    /// Space for searches.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        Space { scratch: Scratch::new(&self.index) }
+    }
+
+    /// The rows nearest to `query`, nearest first; of two at one distance the lower number.
+    ///
+    /// # Errors
+    /// [`VectorError::Dimension`] or [`VectorError::NotFinite`] for a query that does not fit,
+    /// [`VectorError::OutOfRange`] for too great a `k` or for rows that are not those of the index.
+    pub fn search(
+        &self,
+        rows: Rows<'_>,
+        query: &[f32],
+        request: &Request<'_>,
+        space: &mut Space,
+    ) -> Result<Vec<Hit>, VectorError> {
+        self.check(&rows, query, request.k)?;
+        let kernels = self.index.kernels;
+        let source = Memory { kernels, lists: &self.lists, rows };
+        let searcher = Searcher {
+            index: &self.index,
+            source: &source,
+            element: rows.element(),
+            k: request.k,
+            effort: request.effort,
+            filter: request.filter,
+        };
+        let near = searcher.run(query, &mut space.scratch)?;
+        Ok(self.hits(near))
+    }
+
+    /// The same rows by comparing with each one: exact, and slow.
+    ///
+    /// # Errors
+    /// As [`search`](Self::search).
+    pub fn exact(
+        &self,
+        rows: Rows<'_>,
+        query: &[f32],
+        k: usize,
+        filter: Option<&RowSet>,
+    ) -> Result<Vec<Hit>, VectorError> {
+        self.check(&rows, query, k)?;
+        Ok(self.hits(build::exact(&self.index, rows, query, k, filter, 0..rows.len())))
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.index.rows
+    }
+
+    /// Whether there is no row.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.index.rows == 0
+    }
+
+    /// How distance is measured.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        self.index.metric
+    }
+
+    /// The number of clusters.
+    #[must_use]
+    pub fn clusters(&self) -> usize {
+        self.index.centroids.len()
+    }
+
+    /// Bytes of the lists: what is held beside centroids and raw vectors.
+    #[must_use]
+    pub fn list_bytes(&self) -> usize {
+        self.lists.iter().map(|list| list.bytes().len()).sum()
+    }
+
+    /// The recall that was measured for each reach when the index was built.
+    #[must_use]
+    pub fn calibration(&self) -> &[(f32, f32)] {
+        &self.index.calibration.points
+    }
+
+    fn hits(&self, near: Vec<Near>) -> Vec<Hit> {
+        let metric = self.index.metric;
+        near.into_iter()
+            .map(|near| Hit { row: near.row, distance: metric.reported(near.distance) })
+            .collect()
+    }
+
+    fn check(&self, rows: &Rows<'_>, query: &[f32], k: usize) -> Result<(), VectorError> {
+        if k > K_MAX {
+            return Err(VectorError::OutOfRange { what: "k", min: 0, max: K_MAX, found: k });
+        }
+        let wanted = self.index.rotation.dims();
+        for found in [query.len(), rows.dims()] {
+            if found != wanted {
+                return Err(VectorError::Dimension { wanted, found });
+            }
+        }
+        if rows.len() != self.index.rows {
+            let (rows, found) = (self.index.rows, rows.len());
+            return Err(VectorError::OutOfRange { what: "rows", min: rows, max: rows, found });
+        }
+        check_vector(query)
+    }
+}
+
+/// Whether vectors may have this dimension.
+fn check_dims(dims: usize) -> Result<(), VectorError> {
+    if (1..=DIMS_MAX).contains(&dims) {
+        return Ok(());
+    }
+    Err(VectorError::OutOfRange { what: "dimensions", min: 1, max: DIMS_MAX, found: dims })
+}
+
+/// Whether every element is a number whose square can be summed.
+fn check_vector(vector: &[f32]) -> Result<(), VectorError> {
+    match vector.iter().position(|x| x.is_nan() || x.abs() > ELEMENT_MAX) {
+        Some(element) => Err(VectorError::NotFinite { element }),
+        None => Ok(()),
+    }
+}
