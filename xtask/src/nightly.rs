@@ -51,6 +51,25 @@ fn drills() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// How often the process that stores logs is killed, how often each of its disks loses power, and
+/// how many random queries the model of search compares.
+const LOGS: [(&str, &str); 3] = [
+    ("TESTS_LOGS_KILLS", "100"),
+    ("TESTS_LOGS_POWER_LOSSES", "1000"),
+    ("TESTS_LOGS_ROUNDS", "1000"),
+];
+
+/// Kills and compares the log store as often as `ci` has no time for.
+fn logs() -> Result<Outcome> {
+    let mut process = Process::cargo();
+    for (name, value) in LOGS {
+        process = process.env(name, value);
+    }
+    let selection = ["--package", "logstore", "--test", "it"];
+    process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
+    Ok(Outcome::passed())
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (effort, seconds) = (Effort::Times(arguments.sim_times), arguments.fuzz_seconds);
@@ -60,6 +79,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Stage::new("memory", memory),
         Stage::new("endless", endless),
         Stage::new("drills", drills),
+        Stage::new("logs", logs),
         Stage::new("fuzz", move || fuzz::long(seconds).map(Outcome::Passed)),
         Stage::new("bench", || bench::measure_all().map(Outcome::Passed)),
     ])

@@ -31,6 +31,7 @@
 //! # }
 //! ```
 
+mod backup;
 mod batcher;
 mod block;
 mod completion;
@@ -56,6 +57,7 @@ mod subscribe;
 mod text;
 mod writer;
 
+pub use backup::{BackupReport, check_backup, restore_backup};
 pub use completion::{Callback, Completion, GroupCompletion, Receipt};
 pub use entry::{
     Entry, EntryId, FIELD_BYTES_MAX, MESSAGE_BYTES_MAX, Marks, STRUCTURED_BYTES_MAX, Severity,

@@ -201,6 +201,12 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
+    /// The connection itself, for a copy of the whole file. It is not kept for others.
+    pub(crate) fn whole<T>(mut self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {
+        let Some(connection) = self.connection.take() else { return Err(LogError::Closed) };
+        read(&connection)
+    }
+
     /// One view of the file for everything that `read` does. The connection is kept for others only
     /// when all went well.
     pub(crate) fn read<T>(mut self, read: impl FnOnce(&Connection) -> Result<T>) -> Result<T> {

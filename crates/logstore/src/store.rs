@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use base::clock::Instant;
 
+use crate::backup::{self, BackupReport};
 use crate::batcher::{Batcher, Turn};
 use crate::completion::{Completion, GroupCompletion, Slot};
 use crate::entry::{Entry, EntryId, Marks};
@@ -110,6 +111,16 @@ impl BatchedSqliteStorage {
     ) -> Result<Export<impl FnMut(&Query) -> Result<Page>>> {
         filter.check()?;
         Ok(Export::new(query_of(filter), format, |query| search::page(&self.shared, query)))
+    }
+
+    /// Copies the store, while it is in use, into a directory that is not there yet. Everything that
+    /// was committed before the call is in it.
+    ///
+    /// # Errors
+    /// When a file cannot be read or written; what is in `to` is no backup then, for it has no
+    /// manifest.
+    pub fn backup(&self, to: &Path) -> Result<BackupReport> {
+        backup::backup(&self.shared, to)
     }
 
     /// For a store with [`Background::Manual`](crate::Background::Manual): does everything that is

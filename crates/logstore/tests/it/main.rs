@@ -3,8 +3,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backup;
 mod batching;
+mod crash;
+mod disk;
 mod failures;
 mod files;
 mod model;
 mod support;
+mod vfs;
