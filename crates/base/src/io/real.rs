@@ -3,7 +3,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -20,6 +20,9 @@ impl RealDisk {
         Arc::new(Self)
     }
 }
+
+/// Files are for the user that docdb runs as: documents and keys are nobody else's.
+const FILE_MODE: u32 = 0o600;
 
 #[derive(Debug)]
 struct RealFile(fs::File);
@@ -52,7 +55,7 @@ impl Disk for RealDisk {
         match how {
             Open::Read => {}
             Open::Write => _ = options.write(true),
-            Open::CreateNew => _ = options.write(true).create_new(true),
+            Open::CreateNew => _ = options.write(true).create_new(true).mode(FILE_MODE),
         }
         Ok(Arc::new(RealFile(options.open(path)?)))
     }
@@ -110,6 +113,7 @@ impl Disk for RealDisk {
             .read(true)
             .write(true)
             .create(true)
+            .mode(FILE_MODE)
             .truncate(false)
             .open(path)?;
         match file.try_lock() {
@@ -212,6 +216,18 @@ mod tests {
         if let Some(read) = file.read_at_hand(&mut bytes, 5).unwrap() {
             assert_eq!(bytes.get(..read), Some(&b"bytes"[..]));
             assert_eq!(file.read_at_hand(&mut bytes, 1000).unwrap(), Some(0));
+        }
+    }
+
+    #[test]
+    fn files_that_are_made_are_for_their_user_alone() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let (file, lock) = (dir.path().join("f"), dir.path().join("LOCK"));
+        RealDisk.open(&file, Open::CreateNew).unwrap();
+        let _held = RealDisk.lock(&lock).unwrap();
+        for path in [file, lock] {
+            assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
     }
 
