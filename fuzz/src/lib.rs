@@ -16,6 +16,7 @@ pub mod import_line;
 pub mod index_run;
 pub mod ipc_request;
 pub mod ipc_response;
+pub mod keys;
 pub mod mutate;
 pub mod name;
 pub mod patch;
@@ -47,6 +48,7 @@ pub const ALL: &[Target] = &[
     Target { name: "index_run", run: index_run::run, seeds: index_run::seeds },
     Target { name: "ipc_request", run: ipc_request::run, seeds: ipc_request::seeds },
     Target { name: "ipc_response", run: ipc_response::run, seeds: ipc_response::seeds },
+    Target { name: "keys", run: keys::run, seeds: keys::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
     Target { name: "shell_line", run: shell_line::run, seeds: shell_line::seeds },

@@ -10,6 +10,7 @@ mod errors;
 mod export;
 mod import;
 mod inspect;
+mod key;
 mod metrics;
 mod place;
 mod progress;
@@ -67,6 +68,7 @@ Examples:
   docdb restore --help
   docdb shell --help
   docdb inspect wal --help
+  docdb key --help
   docdb verify --help
   docdb repair --help
   docdb serve --help";
@@ -100,6 +102,9 @@ enum Command {
     Import(import::Arguments),
     /// Look at files without changing them
     Inspect(inspect::Arguments),
+    /// Make, list and remove API keys
+    #[command(after_help = key::HELP)]
+    Key(key::Arguments),
     /// List the metrics of a server
     Metrics(metrics::Arguments),
     /// Make what is damaged usable again
@@ -160,6 +165,10 @@ pub fn run_on(
             return ended(import::run(arguments, out, err), out, err);
         }
         Some(Command::Inspect(arguments)) => inspect::run(arguments, out),
+        Some(Command::Key(arguments)) => match key::run(arguments, environment, out, err) {
+            Ok(done) => done,
+            Err(wrong) => return misconfigured(&wrong, err),
+        },
         Some(Command::Metrics(arguments)) => metrics::run(arguments, out),
         Some(Command::Repair(arguments)) => match repair::run(arguments, out, err) {
             Ok(repair::Done::Declined) => return ExitCode::from(DECLINED),

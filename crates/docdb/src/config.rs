@@ -38,5 +38,11 @@ pub use typed::{
 };
 pub use value::{Raw, Value, rule};
 
+/// A length of time as users write it: `90d`, `1h30m`, or a number of seconds.
+#[must_use]
+pub fn parse_time(text: &str) -> Option<std::time::Duration> {
+    value::time(text, std::time::Duration::from_secs(1))
+}
+
 /// Where the file is named, besides `--config`.
 pub const FILE_VARIABLE: &str = "DOCDB_CONFIG";

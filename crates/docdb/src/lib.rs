@@ -4,12 +4,16 @@
 //!
 //! Start with [`cli`]: every command begins there.
 
+pub mod alerts;
+pub mod auth;
 pub mod cli;
 pub mod config;
 pub mod engine;
 pub mod http;
 pub mod ipc;
+pub mod logging;
 pub mod metrics;
 pub mod scheduler;
 pub mod serve;
 pub mod shell;
+pub mod tls;

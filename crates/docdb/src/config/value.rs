@@ -8,7 +8,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) use text::{address, origins, weights};
+pub(super) use text::{address, origins, time, weights};
 
 use super::table::{Kind, Setting};
 
@@ -91,7 +91,7 @@ impl Value {
             Kind::Count { .. } => text::number(&text).map(Self::Count),
             Kind::Ratio => text.parse().ok().map(Self::Ratio),
             Kind::Bytes { unit, .. } => text::bytes(&text, unit).map(Self::Bytes),
-            Kind::Time { unit, .. } => text::time(&text, unit).map(Self::Time),
+            Kind::Time { unit, .. } => time(&text, unit).map(Self::Time),
             Kind::Choice(words) => {
                 words.iter().find(|word| **word == text).map(|_| Self::Text(text))
             }

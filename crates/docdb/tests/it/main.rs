@@ -7,6 +7,7 @@ mod database;
 mod drills;
 mod http;
 mod ipc;
+mod key;
 mod shell;
 mod wal;
 

@@ -64,7 +64,7 @@ pub(super) fn show_bytes(n: u64, plain: u64) -> String {
 }
 
 /// A length of time: one number with a unit or several in falling order, or a plain number.
-pub(super) fn time(text: &str, plain: Duration) -> Option<Duration> {
+pub(in crate::config) fn time(text: &str, plain: Duration) -> Option<Duration> {
     if let Some(n) = number(text) {
         return plain.checked_mul(u32::try_from(n).ok()?);
     }

@@ -1,0 +1,203 @@
+//! TLS of the HTTP listener: a certificate and its key from PEM files, and reading them again.
+//!
+//! The two are read together and must fit each other. When they are read again and do not, the ones
+//! in use stay and the failure is reported: a half-written renewal never takes the server down.
+//! Connections that are open keep the certificate that they began with.
+//!
+//! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, no certificates of clients: those who may use the
+//! server have keys ([`crate::auth`]). Start with [`ServerTls::load`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use base::clock::WallMs;
+use base::io::{DiskRef, Open, read_full_at};
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use x509_parser::prelude::{FromDer, X509Certificate};
+
+use crate::config::Tls;
+
+/// A certificate that is valid for less than this is warned about.
+pub const SOON: Duration = Duration::from_secs(14 * 24 * 3600);
+
+/// Largest file: many times a chain and a key.
+const FILE_BYTES_MAX: usize = 1024 * 1024;
+/// What clients may speak, the best first.
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
+
+/// Why TLS cannot be had.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum TlsError {
+    /// A file cannot be read.
+    #[error("{setting} cannot be read, file={} error={error}", .path.display())]
+    Read {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        error: Arc<io::Error>,
+    },
+    /// A file does not hold what it should.
+    #[error("{setting} does not hold {wanted}, file={}", .path.display())]
+    Content {
+        /// The setting that names it.
+        setting: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What it should hold.
+        wanted: &'static str,
+    },
+    /// The key is not that of the certificate.
+    #[error(
+        "tls.key is not the key of tls.cert, key={} cert={}", .key.display(), .cert.display()
+    )]
+    WrongKey {
+        /// The file of the key.
+        key: PathBuf,
+        /// The file of the certificate.
+        cert: PathBuf,
+    },
+    /// The library takes neither.
+    #[error("tls.cert and tls.key cannot be used, cert={} error={reason}", .cert.display())]
+    Unusable {
+        /// The file of the certificate.
+        cert: PathBuf,
+        /// What the library says.
+        reason: String,
+    },
+}
+
+/// How long the certificate is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Validity {
+    /// For so long.
+    Good(Duration),
+    /// For so long, less than [`SOON`].
+    EndsSoon(Duration),
+    /// It has ended: clients will refuse it.
+    Expired,
+    /// It has not begun: clients will refuse it, or a clock is wrong.
+    NotYet,
+}
+
+/// TLS of a listener. Shared; a listener takes [`ServerTls::config`] for each connection.
+#[derive(Debug)]
+pub struct ServerTls {
+    disk: DiskRef,
+    files: Tls,
+    config: RwLock<Arc<ServerConfig>>,
+}
+
+impl ServerTls {
+    /// Reads certificate and key. A certificate that is not valid `now`, or not for long, is warned
+    /// about and used all the same: clients decide.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn load(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<Self, TlsError> {
+        let (config, _) = read(disk, files, now)?;
+        let config = RwLock::new(Arc::new(config));
+        Ok(Self { disk: DiskRef::clone(disk), files: files.clone(), config })
+    }
+
+    /// What new connections use.
+    #[must_use]
+    pub fn config(&self) -> Arc<ServerConfig> {
+        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads certificate and key again, for new connections.
+    ///
+    /// # Errors
+    /// [`TlsError`]; the ones in use stay.
+    pub fn reload(&self, now: WallMs) -> Result<Validity, TlsError> {
+        let (config, validity) = read(&self.disk, &self.files, now)?;
+        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        tracing::info!(cert = %self.files.cert.display(), "the TLS certificate was read");
+        Ok(validity)
+    }
+}
+
+fn read(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<(ServerConfig, Validity), TlsError> {
+    let cert = content(disk, "tls.cert", &files.cert)?;
+    let key = content(disk, "tls.key", &files.key)?;
+    let no_cert = || TlsError::Content {
+        setting: "tls.cert",
+        path: files.cert.clone(),
+        wanted: "a certificate in PEM",
+    };
+    let chain = CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>();
+    let chain = chain.map_err(|_| no_cert())?;
+    let validity = chain.first().and_then(|first| validity(first, now)).ok_or_else(no_cert)?;
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::Content {
+        setting: "tls.key",
+        path: files.key.clone(),
+        wanted: "a private key in PEM",
+    })?;
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+    let mut config = config.map_err(|error| {
+        let (key, cert) = (files.key.clone(), files.cert.clone());
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            TlsError::WrongKey { key, cert }
+        } else {
+            TlsError::Unusable { cert, reason: error.to_string() }
+        }
+    })?;
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    warn(&files.cert, validity);
+    Ok((config, validity))
+}
+
+fn content(disk: &DiskRef, setting: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
+    let read = || {
+        let file = disk.open(path, Open::Read)?;
+        let mut bytes = vec![0; FILE_BYTES_MAX + 1];
+        let len = read_full_at(file.as_ref(), &mut bytes, 0)?;
+        if len > FILE_BYTES_MAX {
+            return Err(io::Error::other("it is larger than 1 MiB"));
+        }
+        bytes.truncate(len);
+        Ok(bytes)
+    };
+    let path = || path.to_path_buf();
+    read().map_err(|error| TlsError::Read { setting, path: path(), error: Arc::new(error) })
+}
+
+/// None when `cert` is no certificate.
+fn validity(cert: &CertificateDer<'_>, now: WallMs) -> Option<Validity> {
+    let (_, cert) = X509Certificate::from_der(cert).ok()?;
+    let now = i64::try_from(now.0 / 1000).ok()?;
+    let times = cert.validity();
+    if now < times.not_before.timestamp() {
+        return Some(Validity::NotYet);
+    }
+    // A certificate is valid until the end of the second that it names.
+    let left = times.not_after.timestamp().checked_sub(now)?;
+    let Ok(left) = u64::try_from(left) else { return Some(Validity::Expired) };
+    let left = Duration::from_secs(left);
+    Some(if left < SOON { Validity::EndsSoon(left) } else { Validity::Good(left) })
+}
+
+fn warn(cert: &Path, validity: Validity) {
+    let cert = cert.display();
+    match validity {
+        Validity::Good(_) => {}
+        Validity::EndsSoon(left) => {
+            let days = left.as_secs() / (24 * 3600);
+            tracing::warn!(%cert, days, "the TLS certificate expires soon");
+        }
+        Validity::Expired => tracing::warn!(%cert, "the TLS certificate has EXPIRED"),
+        Validity::NotYet => tracing::warn!(%cert, "the TLS certificate is not valid yet"),
+    }
+}
+
+#[cfg(test)]
+mod tests;
