@@ -131,17 +131,18 @@ impl Error {
         self.0.code
     }
 
-    /// The code's name, such as `DocNotFound`; for errors that the server did not answer
-    /// `ConnectionLost`, `TimedOut`, `ProtocolError` or `InvalidArgument`.
+    /// The code's name, such as `DocNotFound`. An error that the server did not answer has the code
+    /// that the server would have answered it with, `InvalidQuery` or `Timeout`; what only a client
+    /// can meet is `ConnectionLost` or `ProtocolError`.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match (self.0.code, self.0.kind) {
             (Some(code), _) => code.name(),
             (None, ErrorKind::Server) => "UnknownError",
             (None, ErrorKind::Connection) => "ConnectionLost",
-            (None, ErrorKind::TimedOut) => "TimedOut",
+            (None, ErrorKind::TimedOut) => ErrorCode::Timeout.name(),
             (None, ErrorKind::Protocol) => "ProtocolError",
-            (None, ErrorKind::Argument) => "InvalidArgument",
+            (None, ErrorKind::Argument) => ErrorCode::InvalidQuery.name(),
         }
     }
 

@@ -91,10 +91,14 @@ impl Http {
             .max_redirects(0)
             .max_redirects_will_error(false)
             .proxy(None)
-            .user_agent(concat!("docdb-client/", env!("CARGO_PKG_VERSION")))
-            .build();
+            .user_agent(concat!("docdb-client/", env!("CARGO_PKG_VERSION")));
+        #[cfg(feature = "tls")]
+        let config = match trusted(options)? {
+            Some(tls) => config.tls_config(tls),
+            None => config,
+        };
         let authorization = (!options.key.is_empty()).then(|| format!("Bearer {}", options.key));
-        Ok(Self { agent: config.into(), base, authorization, timeout: options.timeout })
+        Ok(Self { agent: config.build().into(), base, authorization, timeout: options.timeout })
     }
 
     fn send(&self, target: &Target, sent: &Sent<'_>) -> Result<Answer> {
@@ -218,6 +222,24 @@ impl Http {
     }
 }
 
+/// The certificates that the options trust, if they say any.
+#[cfg(feature = "tls")]
+fn trusted(options: &Options) -> Result<Option<ureq::tls::TlsConfig>> {
+    use ureq::tls::{PemItem, RootCerts, TlsConfig, parse_pem};
+    let Some(pem) = &options.ca else { return Ok(None) };
+    let mut trusted = Vec::new();
+    for item in parse_pem(pem) {
+        let item = item.map_err(|error| Error::argument(format!("no certificate: {error}")))?;
+        if let PemItem::Certificate(certificate) = item {
+            trusted.push(certificate);
+        }
+    }
+    if trusted.is_empty() {
+        return Err(Error::argument("there is no certificate in what is to be trusted"));
+    }
+    Ok(Some(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&trusted)).build()))
+}
+
 fn database(db: &str) -> Target {
     Target::new("/v1/databases").segment(db)
 }
@@ -244,6 +266,10 @@ fn failure(error: &ureq::Error, timeout: Duration) -> Error {
         ureq::Error::Timeout(_) => Error::timed_out(timeout),
         ureq::Error::Io(io) if io.kind() == ErrorKind::ConnectionRefused => {
             Error::not_connected(format!("cannot connect: {io}"))
+        }
+        // A certificate that is not trusted, or no TLS at all: trying again changes nothing.
+        ureq::Error::Io(io) if io.kind() == ErrorKind::InvalidData => {
+            Error::protocol(format!("no TLS connection: {io}"))
         }
         ureq::Error::BadUri(_) | ureq::Error::Http(_) => Error::argument(error.to_string()),
         ureq::Error::Protocol(_) => Error::protocol(error.to_string()),
@@ -449,7 +475,7 @@ impl Surface for Http {
     }
 
     fn backup(&self, db: &str, name: &str) -> Result<Value> {
-        let body = serde_json::json!({ "path": name }).to_string().into_bytes();
+        let body = serde_json::json!({ "name": name }).to_string().into_bytes();
         self.send(&database(db).segment("backup"), &Sent::with(Method::POST, &body))?.json()
     }
 }

@@ -48,7 +48,7 @@ pub use connection::{Connection, OUTBOX_BYTES_MAX, Reply, Ticket};
 pub use database::Database;
 pub use error::{Error, ErrorKind, Result};
 pub use feed::Changes;
-pub use options::Options;
+pub use options::{KEY_VARIABLE, Options};
 pub use scan::Scan;
 pub use serde_json::Value;
 pub use socket::Socket;

@@ -1,16 +1,27 @@
 //! How a client connects.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::client::Client;
 use crate::error::{Error, Result};
 
+/// The variable of the environment that holds an API key, for this client and for `docdb shell`. It
+/// does not begin with `DOCDB_`, because a server refuses variables of that kind that it does not
+/// know.
+pub const KEY_VARIABLE: &str = "DOCDBSH_KEY";
+
+/// Largest file of a key or of certificates.
+const FILE_BYTES_MAX: u64 = 1024 * 1024;
+
 /// How a client connects, and how long it waits.
 #[derive(Clone)]
 pub struct Options {
     pub(crate) key: String,
+    /// PEM; none for what the world trusts.
+    pub(crate) ca: Option<Vec<u8>>,
     pub(crate) timeout: Duration,
     pub(crate) in_flight_max: usize,
 }
@@ -27,7 +38,8 @@ impl fmt::Debug for Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Self { key: String::new(), timeout: Duration::from_secs(30), in_flight_max: 1024 }
+        let timeout = Duration::from_secs(30);
+        Self { key: String::new(), ca: None, timeout, in_flight_max: 1024 }
     }
 }
 
@@ -43,6 +55,52 @@ impl Options {
     pub fn key(mut self, key: impl Into<String>) -> Self {
         self.key = key.into();
         self
+    }
+
+    /// The API key that a file holds; white space around it is left out.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds none. The message names the file and nothing of it.
+    pub fn key_file(self, path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = read(path)?;
+        let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
+        if text.is_empty() {
+            let message = format!("the file holds no key: `{}`", path.display());
+            return Err(Error::argument(message));
+        }
+        Ok(self.key(text))
+    }
+
+    /// The API key of the environment, [`KEY_VARIABLE`]; as it was when there is none.
+    ///
+    /// # Errors
+    /// When the variable is not UTF-8.
+    pub fn key_from_environment(self) -> Result<Self> {
+        match std::env::var(KEY_VARIABLE) {
+            Ok(key) if !key.trim().is_empty() => Ok(self.key(key.trim())),
+            Ok(_) | Err(std::env::VarError::NotPresent) => Ok(self),
+            Err(std::env::VarError::NotUnicode(_)) => {
+                Err(Error::argument(format!("the variable {KEY_VARIABLE} is not UTF-8")))
+            }
+        }
+    }
+
+    /// Certificates, PEM, that are trusted for `https://` instead of those that the world trusts: of
+    /// an authority of one's own, or a self-made one of the server.
+    #[must_use]
+    pub fn ca(mut self, pem: impl Into<Vec<u8>>) -> Self {
+        self.ca = Some(pem.into());
+        self
+    }
+
+    /// The same from a file.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub fn ca_file(self, path: impl AsRef<Path>) -> Result<Self> {
+        let pem = read(path.as_ref())?;
+        Ok(self.ca(pem))
     }
 
     /// How long a call waits: for its answer, and before that for room to be sent. 30 seconds by
@@ -67,6 +125,26 @@ impl Options {
     /// As [`Client::connect`].
     pub fn connect(self, address: &str) -> Result<Client> {
         Client::connect_with(address, self)
+    }
+}
+
+/// A small file, whole.
+#[expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "the client stands alone, and so cannot use the server's door to files"
+)]
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = std::fs::File::open(path)
+        .and_then(|file| file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes));
+    let failed = |what: &dyn fmt::Display| {
+        Error::argument(format!("the file cannot be read: {what}: `{}`", path.display()))
+    };
+    match read {
+        Ok(len) if len as u64 <= FILE_BYTES_MAX => Ok(bytes),
+        Ok(_) => Err(failed(&"it is larger than 1 MiB")),
+        Err(error) => Err(failed(&error)),
     }
 }
 
@@ -109,6 +187,21 @@ mod tests {
         for none in ["", "docdb", "tcp://127.0.0.1:1", "127.0.0.1:7717"] {
             assert!(Address::parse(none).is_err(), "{none}");
         }
+    }
+
+    #[test]
+    fn a_key_comes_from_a_file_without_the_white_space_around_it() {
+        use std::io::Write as _;
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        assert!(Options::new().key_file(file.path()).is_err(), "it is empty");
+        file.write_all(b" secret\n").unwrap();
+        assert_eq!(Options::new().key_file(file.path()).unwrap().key, "secret");
+        assert_eq!(Options::new().ca_file(file.path()).unwrap().ca.unwrap(), b" secret\n");
+        file.write_all(&[0xff; 10]).unwrap();
+        let said = Options::new().key_file(file.path()).unwrap_err().to_string();
+        assert!(!said.contains("secret"), "{said}");
+        let missing = file.path().with_extension("none");
+        assert!(Options::new().key_file(missing).is_err());
     }
 
     #[test]

@@ -1,38 +1,52 @@
-//! Critical errors told to somebody: each that the tracker hears of is posted as JSON to the webhook
-//! that the configuration names.
+//! Alerts: what is wrong with the server, told to somebody when it begins and when it ends, as JSON
+//! posted to the webhook that the configuration names.
 //!
 //! ```json
 //! {"source":"docdb","server":"/var/lib/docdb","version":"0.1.0","at":"2027-01-15T08:00:00.000Z",
-//!  "code":"…","category":"critical","message":"…"}
+//!  "event":"raised","condition":"log_poisoned","subject":"orders","code":"…","times":1,
+//!  "message":"…"}
 //! ```
 //!
-//! One thread of its own posts them one after another. At most [`QUEUE_MAX`] wait; further ones are
-//! counted as dropped and nobody waits for them. A post is tried again while the other side cannot be
-//! reached or says 429 or 5xx; what it refuses otherwise would be refused again. Redirects are not
-//! followed and no proxy is used: either would hand the address, which often holds a token, to
-//! somebody else. The address is in no log line and no error.
+//! One thread of its own hears of critical errors, looks every [`LOOK_EVERY`] what else is wrong
+//! ([`condition`]), decides what is news ([`ledger`]) and posts it, one alert after another. Nobody
+//! waits for it: at most [`QUEUE_MAX`] errors wait to be heard, and further ones are counted. A post
+//! is tried again while the other side cannot be reached or says 429 or 5xx; what it refuses
+//! otherwise would be refused again. Redirects are not followed and no proxy is used: either would
+//! hand the address, which often holds a token, to somebody else. The address is in no log line and
+//! no error.
+//!
+//! Without a webhook the same is seen in the log and in [`STANDING`].
 //!
 //! Start with [`Alerts::start`].
 
+mod condition;
+mod ledger;
+mod post;
+
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use base::clock::{ClockRef, Instant};
 use base::error::tracker::{Occurrence, Tracker};
-use base::error::{Code, Coded};
-use base::metrics::{Counter, Definition, Kind, MetricError, Registry};
-use base::retry::{self, InterruptibleWaiter, Policy};
-use base::rng::Rng;
-use serde_json::json;
+use base::metrics::{Counter, Definition, Gauge, Kind, MetricError, Registry};
+use base::retry::{InterruptibleWaiter, Policy};
 
 use crate::config::Secret;
-use crate::logging::Rfc3339;
 
-/// Most alerts that wait to be posted.
+pub use condition::{Condition, Finding, Look, Subject};
+pub use ledger::{NOTICES_MAX, QUIET, WINDOW};
+
+use ledger::{Event, Ledger, Notice};
+use post::Poster;
+
+/// Most critical errors that wait to be heard.
 pub const QUEUE_MAX: usize = 100;
+/// How often it looks what is wrong.
+pub const LOOK_EVERY: Duration = Duration::from_secs(2);
 /// How long one try may take.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How posts are tried again.
@@ -48,9 +62,20 @@ pub const ALERTS: Definition = Definition {
     name: "docdb_alerts_total",
     kind: Kind::Counter,
     unit: "alerts",
-    help: "Critical errors for the webhook, by what became of them: sent, failed or dropped.",
+    help: "Alerts for the webhook by what became of them: sent, failed or, of a flood, dropped.",
     labels: &["outcome"],
 };
+/// The metric of what is wrong.
+pub const STANDING: Definition = Definition {
+    name: "docdb_standing_alerts",
+    kind: Kind::Gauge,
+    unit: "alerts",
+    help: "Conditions that were raised and are not resolved, by kind.",
+    labels: &["condition"],
+};
+
+/// All of them.
+pub const METRICS: &[Definition] = &[ALERTS, STANDING];
 
 /// What became of alerts since the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,37 +84,38 @@ pub struct AlertCounts {
     pub sent: u64,
     /// Given up.
     pub failed: u64,
-    /// Not posted because too many waited.
+    /// Never tried, because there were too many.
     pub dropped: u64,
 }
 
-/// Counters of what became of alerts.
-#[derive(Debug, Clone, Default)]
+/// Where alerts come from and what they are called by.
+pub struct Source {
+    /// Who hears of critical errors.
+    pub tracker: Arc<Tracker>,
+    /// Says what is wrong now.
+    pub look: Box<dyn FnMut() -> Look + Send>,
+    /// By whose time an error has been quiet.
+    pub clock: ClockRef,
+    /// What the alerts call this server, so that its owner knows which of them it is.
+    pub server: String,
+}
+
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Source").field("server", &self.server).finish_non_exhaustive()
+    }
+}
+
+/// Counters of what became of alerts, and of what stands.
+#[derive(Debug, Default)]
 struct Meters {
     sent: Counter,
     failed: Counter,
     dropped: Counter,
+    standing: Vec<(Condition, Gauge)>,
 }
 
-/// Why a post failed. Says nothing of where it went.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-enum PostError {
-    #[error("the webhook cannot be reached")]
-    Unreachable,
-    #[error("the webhook answered status={0}")]
-    Status(u16),
-}
-
-impl Coded for PostError {
-    fn code(&self) -> Code {
-        match self {
-            Self::Unreachable | Self::Status(429 | 500..=599) => Code::Timeout,
-            Self::Status(_) => Code::Unsupported,
-        }
-    }
-}
-
-/// Posts critical errors until it is stopped.
+/// Watches and posts until it is stopped.
 #[derive(Debug)]
 pub struct Alerts {
     tracker: Arc<Tracker>,
@@ -108,42 +134,53 @@ struct Shared {
     has_ended: Condvar,
 }
 
+/// How it works, which tests shorten.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    policy: Policy,
+    timeout: Duration,
+    queue_max: usize,
+    look_every: Duration,
+}
+
 impl Alerts {
-    /// Starts the thread that posts what `tracker` hears of to `url`. `server` is what the alerts
-    /// call this server, so that its owner knows which of them it is.
+    /// Starts the thread. Without a `webhook` nothing is posted.
     ///
     /// # Errors
-    /// When the system refuses the thread, or the metric is registered as something else.
+    /// When the system refuses the thread, or a metric is registered as something else.
     pub fn start(
-        tracker: &Arc<Tracker>,
-        url: &Secret,
-        server: &str,
+        source: Source,
+        webhook: Option<&Secret>,
         registry: &Registry,
     ) -> io::Result<Self> {
-        Self::start_with(tracker, url, server, registry, (POLICY, TIMEOUT, QUEUE_MAX))
+        let pace =
+            Pace { policy: POLICY, timeout: TIMEOUT, queue_max: QUEUE_MAX, look_every: LOOK_EVERY };
+        Self::start_with(source, webhook, registry, pace)
     }
 
     fn start_with(
-        tracker: &Arc<Tracker>,
-        url: &Secret,
-        server: &str,
+        source: Source,
+        webhook: Option<&Secret>,
         registry: &Registry,
-        (policy, timeout, queue_max): (Policy, Duration, usize),
+        pace: Pace,
     ) -> io::Result<Self> {
         let meters = Meters::of(registry).map_err(io::Error::other)?;
         let shared = Arc::new(Shared { meters, ..Shared::default() });
-        let poster = Poster {
-            tracker: Arc::clone(tracker),
+        let tracker = Arc::clone(&source.tracker);
+        let events = tracker.listen(pace.queue_max);
+        let now = source.clock.now();
+        let watcher = Watcher {
+            poster: webhook.map(|url| Poster::new(url, &source.server, pace.timeout, pace.policy)),
             shared: Arc::clone(&shared),
-            url: url.clone(),
-            server: server.to_owned(),
-            agent: agent(timeout),
-            policy,
+            ledger: Ledger::new(now),
             unheard: tracker.unheard(),
+            untold: 0,
+            looked: None,
+            look_every: pace.look_every,
+            source,
         };
-        let events = tracker.listen(queue_max);
-        let thread = base::workers::spawn("alerts", move || poster.run(&events))?;
-        Ok(Self { tracker: Arc::clone(tracker), shared, thread: Some(thread) })
+        let thread = base::workers::spawn("alerts", move || watcher.run(&events))?;
+        Ok(Self { tracker, shared, thread: Some(thread) })
     }
 
     /// What became of alerts since the start.
@@ -155,7 +192,7 @@ impl Alerts {
         AlertCounts { sent, failed, dropped }
     }
 
-    /// Takes no further alerts, gives those that wait `time` to be posted, then gives them up.
+    /// Hears of no further errors, gives those that wait `time` to be posted, then gives them up.
     /// A try that is on its way then is left to end by itself.
     pub fn stop(mut self, time: Duration) -> AlertCounts {
         // Another listener that nobody reads ends the queue of this one.
@@ -178,82 +215,104 @@ impl Alerts {
 
 impl Meters {
     fn of(registry: &Registry) -> Result<Self, MetricError> {
-        registry.register(&ALERTS)?;
+        for definition in METRICS {
+            registry.register(definition)?;
+        }
         let counter = |outcome| registry.counter(&ALERTS, &[outcome]);
+        let gauge = |condition: Condition| -> Result<_, MetricError> {
+            Ok((condition, registry.gauge(&STANDING, &[condition.name()])?))
+        };
         Ok(Self {
             sent: counter("sent")?,
             failed: counter("failed")?,
             dropped: counter("dropped")?,
+            standing: Condition::ALL.into_iter().map(gauge).collect::<Result<_, MetricError>>()?,
         })
     }
 }
 
-/// What the thread needs.
-struct Poster {
-    tracker: Arc<Tracker>,
+/// What the thread does.
+struct Watcher {
+    source: Source,
+    /// None when nobody is told.
+    poster: Option<Poster>,
     shared: Arc<Shared>,
-    url: Secret,
-    server: String,
-    agent: ureq::Agent,
-    policy: Policy,
-    /// How many the tracker had no room for when that was last counted.
+    ledger: Ledger,
+    /// How many errors the tracker had no room for when that was last counted.
     unheard: u64,
+    /// The same of the ledger.
+    untold: u64,
+    /// When it looked last.
+    looked: Option<Instant>,
+    look_every: Duration,
 }
 
-impl Poster {
+impl Watcher {
     fn run(mut self, events: &Receiver<Occurrence>) {
         let _ended = Ended(Arc::clone(&self.shared));
-        while let Ok(event) = events.recv() {
-            self.deliver(&event);
+        loop {
+            match events.recv_timeout(self.look_every) {
+                Ok(error) => {
+                    let notice = self.ledger.happened(self.source.clock.now(), &error);
+                    notice.iter().for_each(|notice| self.tell(notice));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => break,
+            }
+            self.look();
             // The queue is full only while this thread is busy, so it always comes by here after.
-            self.count_dropped();
+            self.count();
         }
-        self.count_dropped();
+        self.count();
     }
 
-    fn count_dropped(&mut self) {
-        let unheard = self.tracker.unheard();
-        self.shared.meters.dropped.add(unheard - self.unheard);
-        self.unheard = unheard;
+    /// Looks what is wrong, when it is time: errors alone do not make it look more often.
+    fn look(&mut self) {
+        let now = self.source.clock.now();
+        if self.looked.is_some_and(|before| now.since(before) < self.look_every) {
+            return;
+        }
+        self.looked = Some(now);
+        let look = (self.source.look)();
+        let notices = self.ledger.looked(now, self.source.clock.wall(), look);
+        notices.iter().for_each(|notice| self.tell(notice));
     }
 
-    fn deliver(&self, event: &Occurrence) {
+    fn count(&mut self) {
+        let meters = &self.shared.meters;
+        let (unheard, untold) = (self.source.tracker.unheard(), self.ledger.untold());
+        meters.dropped.add((unheard - self.unheard) + (untold - self.untold));
+        (self.unheard, self.untold) = (unheard, untold);
+        for (condition, gauge) in &meters.standing {
+            gauge.set_count(self.ledger.count(*condition));
+        }
+    }
+
+    fn tell(&self, notice: &Notice) {
+        let (condition, subject) = (notice.subject.condition.name(), &*notice.subject.of);
+        match notice.event {
+            // Of a critical error the tracker has said so itself.
+            Event::Raised if notice.subject.condition == Condition::CriticalError => {}
+            Event::Raised => {
+                tracing::error!(condition, subject, message = %notice.message, "raised");
+            }
+            Event::Resolved => {
+                tracing::info!(condition, subject, times = notice.times, "resolved");
+            }
+        }
+        let Some(poster) = &self.poster else { return };
         let meters = &self.shared.meters;
         if self.shared.giving_up.load(Ordering::Acquire) {
             meters.failed.increment();
             return;
         }
-        let body = self.body(event);
-        let seed = Rng::new(event.at.0);
-        let posted = retry::run(&self.policy, seed, &self.shared.waiter, |_| self.post(&body));
-        match posted {
+        match poster.post(notice, &self.shared.waiter) {
             Ok(()) => meters.sent.increment(),
             Err(error) => {
                 meters.failed.increment();
-                tracing::warn!(code = event.code.name(), %error, "an alert was not delivered");
+                tracing::warn!(condition, subject, %error, "an alert was not delivered");
             }
         }
-    }
-
-    fn body(&self, event: &Occurrence) -> String {
-        let body = json!({
-            "source": "docdb",
-            "server": self.server,
-            "version": env!("CARGO_PKG_VERSION"),
-            "at": Rfc3339(event.at).to_string(),
-            "code": event.code.name(),
-            "category": event.category.name(),
-            "message": event.message,
-        });
-        body.to_string()
-    }
-
-    fn post(&self, body: &str) -> Result<(), PostError> {
-        let request = self.agent.post(self.url.reveal()).content_type("application/json");
-        // The library's errors may quote the address.
-        let answer = request.send(body).map_err(|_| PostError::Unreachable)?;
-        let status = answer.status();
-        if status.is_success() { Ok(()) } else { Err(PostError::Status(status.as_u16())) }
     }
 }
 
@@ -265,18 +324,6 @@ impl Drop for Ended {
         *self.0.ended.lock().unwrap_or_else(PoisonError::into_inner) = true;
         self.0.has_ended.notify_all();
     }
-}
-
-fn agent(timeout: Duration) -> ureq::Agent {
-    let config = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .max_redirects(0)
-        .max_redirects_will_error(false)
-        .proxy(None)
-        .timeout_global(Some(timeout))
-        .user_agent(concat!("docdb/", env!("CARGO_PKG_VERSION")))
-        .build();
-    config.into()
 }
 
 #[cfg(test)]

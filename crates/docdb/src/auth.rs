@@ -1,7 +1,7 @@
 //! API keys: who may do what, and the one question that every surface asks ([`Auth::check`]).
 //!
 //! A key is 256 random bits, shown once, when it is made. The data directory keeps its SHA-256 hash
-//! in `keys.json` ([`file`]): a key cannot be guessed, so a slow hash would only make every request
+//! in `keys.json` ([`mod@file`]): a key cannot be guessed, so a slow hash would only make every request
 //! slow. What it may do are [`Grant`]s: a [`Scope`] on one database or on all.
 //!
 //! # Rules
@@ -14,6 +14,8 @@
 //! - Keys are read again by [`Auth::reload`] (SIGHUP) and [`Auth::reload_if_changed`], which the
 //!   server calls every [`LOOK_EVERY`]. A file that has become unreadable, or is gone, changes
 //!   nothing and is reported: access neither falls open nor is lost. At start it refuses.
+//! - What lasts, a connection of the socket or a stream of changes, is a [`Visitor`]: it is asked
+//!   again for each request and each piece, so a key that was removed or has expired ends with it.
 //! - No key and no hash of one is in any error, log line or `Debug`.
 //!
 //! Start with [`Auth::check`].
@@ -23,6 +25,7 @@ mod grant;
 mod key;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -30,6 +33,8 @@ use base::clock::WallMs;
 use base::error::{Code, Coded};
 use base::io::DiskRef;
 use base::words::Name;
+
+use crate::engine::EngineError;
 
 pub use file::{FILE_NAME, KEYS_MAX, KeyFile, KeyFileError, Keys};
 pub use grant::{Grant, Scope};
@@ -58,12 +63,6 @@ impl Identity {
     #[must_use]
     pub fn key(&self) -> Option<KeyId> {
         self.key.as_ref().map(|key| key.id())
-    }
-
-    /// The database that calls about namespaces are bound to, unless the request names another.
-    #[must_use]
-    pub fn namespaces_in(&self) -> Option<&Name> {
-        self.key.as_ref()?.namespaces_in.as_ref()
     }
 
     /// Whether `needed` is allowed on `database`; without one, on the server as a whole.
@@ -133,6 +132,34 @@ impl Coded for Denied {
     }
 }
 
+impl From<Denied> for EngineError {
+    fn from(denied: Denied) -> Self {
+        Self::new(denied.code(), denied.to_string())
+    }
+}
+
+/// Who is behind something that lasts longer than one request.
+#[derive(Debug, Clone)]
+pub struct Visitor {
+    identity: Identity,
+    /// Of the keys in which it was looked up last.
+    generation: u64,
+}
+
+impl Visitor {
+    /// Somebody of whom nothing is asked, for what everybody may see.
+    #[must_use]
+    pub const fn anybody() -> Self {
+        Self { identity: Identity::anybody(), generation: 0 }
+    }
+
+    /// Who it was when it was asked last.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+}
+
 /// When credentials are required although no key exists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Exposure {
@@ -170,6 +197,8 @@ pub struct Auth {
     file: KeyFile,
     exposure: Exposure,
     state: RwLock<Arc<Keys>>,
+    /// Counts how often the keys were read; changed after them.
+    generation: AtomicU64,
     /// The failure of the last look, if it failed.
     told: Mutex<Option<String>>,
 }
@@ -181,11 +210,14 @@ impl Auth {
     /// When the file is there and cannot be read whole and sound: the server must not start.
     pub fn open(disk: &DiskRef, dir: &Path, exposure: Exposure) -> Result<Self, KeyFileError> {
         let file = KeyFile::new(disk, dir);
-        let keys = file.load()?;
-        if exposure == Exposure::Open && keys.is_empty() {
-            tracing::warn!("no API key exists: every request will be refused; see `docdb key add`");
-        }
-        Ok(Self { file, exposure, state: RwLock::new(Arc::new(keys)), told: Mutex::default() })
+        let state = RwLock::new(Arc::new(file.load()?));
+        Ok(Self { file, exposure, state, generation: AtomicU64::new(1), told: Mutex::default() })
+    }
+
+    /// Whether nobody can get in: credentials are required, and no key exists.
+    #[must_use]
+    pub fn is_locked_out(&self) -> bool {
+        self.exposure == Exposure::Open && self.keys().is_empty()
     }
 
     /// Where the keys are.
@@ -243,6 +275,53 @@ impl Auth {
         Ok(identity)
     }
 
+    /// Lets in who sent `credential`, for as long as [`Auth::confirm`] says so.
+    ///
+    /// # Errors
+    /// [`Denied::Unauthenticated`].
+    pub fn admit(&self, credential: Option<&str>, now: WallMs) -> Result<Visitor, Denied> {
+        // Read before the keys: if they change in between, the next question looks again.
+        let generation = self.generation.load(Ordering::Acquire);
+        Ok(Visitor { identity: self.identify(credential, now)?, generation })
+    }
+
+    /// As [`Auth::admit`], for the value of an `Authorization` header.
+    ///
+    /// # Errors
+    /// [`Denied::Unauthenticated`].
+    pub fn admit_header(&self, header: Option<&str>, now: WallMs) -> Result<Visitor, Denied> {
+        self.admit(header.map(bearer), now)
+    }
+
+    /// Asks again whether somebody who was let in may stay: the key is still there and has not
+    /// expired; without one, none has become necessary. Costs next to nothing while no key changes.
+    ///
+    /// # Errors
+    /// [`Denied::Unauthenticated`].
+    pub fn confirm(&self, visitor: &mut Visitor, now: WallMs) -> Result<(), Denied> {
+        let generation = self.generation.load(Ordering::Acquire);
+        if visitor.generation != generation {
+            visitor.identity = self.again(&visitor.identity)?;
+            visitor.generation = generation;
+        }
+        let expired = visitor.identity.key.as_ref().is_some_and(|key| key.is_expired(now));
+        if expired { Err(Denied::Unauthenticated(Reason::Invalid)) } else { Ok(()) }
+    }
+
+    /// The same identity in the keys of now.
+    fn again(&self, before: &Identity) -> Result<Identity, Denied> {
+        let keys = self.keys();
+        if self.exposure == Exposure::Closed && keys.is_empty() {
+            return Ok(Identity::anybody());
+        }
+        let Some(key) = &before.key else {
+            return Err(Denied::Unauthenticated(Reason::Missing));
+        };
+        let known = keys.find_hash(&key.hash);
+        let key = known.ok_or(Denied::Unauthenticated(Reason::Invalid))?;
+        Ok(Identity { key: Some(key) })
+    }
+
     /// Reads the keys again. Answers how many there are.
     ///
     /// # Errors
@@ -254,6 +333,7 @@ impl Auth {
         }
         let count = keys.len();
         *self.state.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(keys);
+        self.generation.fetch_add(1, Ordering::Release);
         tracing::info!(keys = count, "API keys were read");
         Ok(count)
     }
@@ -277,6 +357,12 @@ impl Auth {
         }
         *told = said;
         changed
+    }
+
+    /// What is wrong with the file of keys, since it was looked at last; nothing when it is well.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn keys(&self) -> Arc<Keys> {

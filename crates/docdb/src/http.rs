@@ -11,10 +11,13 @@
 //! - Nothing waits on a thread of tokio: engine answers come through [`call::ask`].
 //! - No body is held in memory beyond its limit, and what is held is reserved in the process's
 //!   budget.
-//! - A client that is slow, silent or gone costs a connection for a bounded time ([`connection`]).
+//! - A client that is slow, silent or gone costs a connection for a bounded time ([`connection`]);
+//!   so does one that does not finish its TLS handshake ([`listen`](mod@listen)).
+//! - Nobody is answered who may not ask ([`access`]).
 //!
 //! Start with [`Surface`], then [`dispatch`].
 
+mod access;
 mod batch;
 mod body;
 mod bulk;
@@ -48,6 +51,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::sync::{Notify, watch};
 
+use crate::auth::Auth;
 use crate::config::Http as HttpOptions;
 use crate::engine::{Engine, EngineError};
 
@@ -57,6 +61,7 @@ pub use metrics::ALL as METRICS;
 /// What every request needs.
 pub struct Surface {
     engine: Arc<Engine>,
+    auth: Arc<Auth>,
     options: HttpOptions,
     meters: metrics::Meters,
     /// Makes the ids of requests.
@@ -80,11 +85,16 @@ impl Surface {
     ///
     /// # Errors
     /// `Internal` when the metrics do not fit together or the system gives no random numbers.
-    pub fn new(engine: Arc<Engine>, options: HttpOptions) -> Result<Arc<Self>, EngineError> {
+    pub fn new(
+        engine: Arc<Engine>,
+        auth: Arc<Auth>,
+        options: HttpOptions,
+    ) -> Result<Arc<Self>, EngineError> {
         let meters = metrics::Meters::new(engine.meters().registry())?;
         let ids = dispatch::RequestIds::new()?;
         Ok(Arc::new(Self {
             engine,
+            auth,
             options,
             meters,
             ids,

@@ -15,9 +15,11 @@
 //! 4. A client that is silent within a frame, or takes no answers, costs a connection for a bounded
 //!    time.
 //! 5. Only a stale socket of our own is ever replaced (`listen`).
+//! 6. Nothing is done for who may not ask (`access`).
 //!
 //! Start with [`listen()`].
 
+mod access;
 mod changes;
 mod connection;
 mod databases;
@@ -36,6 +38,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, watch};
 
+use crate::auth::Auth;
 use crate::engine::{Engine, EngineError};
 
 pub use listen::{Listening, listen};
@@ -48,8 +51,8 @@ pub const IN_FLIGHT_MAX: usize = 512;
 pub const OUTBOX_BYTES_MAX: usize = 1024 * 1024;
 /// How long a client may take for its hello.
 const HELLO_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long a client may take no bytes of its answers.
-const SEND_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client of the server may take no bytes of its answers.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Settings of the socket.
 #[derive(Debug, Clone)]
@@ -60,11 +63,14 @@ pub struct Options {
     pub max_connections: Option<usize>,
     /// How long a client may be silent within a frame.
     pub frame_timeout: Duration,
+    /// How long a client may take no bytes of its answers: [`SEND_TIMEOUT`] in the server.
+    pub send_timeout: Duration,
 }
 
 /// What every connection needs.
 pub struct Surface {
     engine: Arc<Engine>,
+    auth: Arc<Auth>,
     options: Options,
     meters: metrics::Meters,
     /// True once new requests are refused.
@@ -86,10 +92,15 @@ impl Surface {
     ///
     /// # Errors
     /// `Internal` when the metrics do not fit together.
-    pub fn new(engine: Arc<Engine>, options: Options) -> Result<Arc<Self>, EngineError> {
+    pub fn new(
+        engine: Arc<Engine>,
+        auth: Arc<Auth>,
+        options: Options,
+    ) -> Result<Arc<Self>, EngineError> {
         let meters = metrics::Meters::new(engine.meters().registry())?;
         Ok(Arc::new(Self {
             engine,
+            auth,
             options,
             meters,
             stopping: watch::Sender::new(false),

@@ -1,32 +1,33 @@
-//! The server's own log lines: what is traced anywhere in docdb, to standard error, as text for
-//! people or as one JSON object a line.
+//! The server's own log lines: by level, for people or as one JSON object a line, on standard error.
 //!
 //! Not the application logs that docdb may one day store. Times are those of the server's clock, in
-//! UTC with milliseconds. Only docdb's own crates trace; what libraries write by the crate `log` is
-//! not collected, because an HTTP library's lines may hold addresses that are secrets.
+//! UTC with milliseconds. `log.level` is that of docdb's own crates; of the libraries only warnings
+//! are written, because what they trace of requests may hold keys and addresses that are secrets.
 //!
 //! Start with [`install`].
 
 use std::fmt;
 
 use base::clock::{ClockRef, WallMs};
-use tracing::Dispatch;
 use tracing::level_filters::LevelFilter;
+use tracing::{Dispatch, Level};
+use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
+use tracing_subscriber::layer::SubscriberExt as _;
 
 use crate::config::{Log, LogFormat, LogLevel};
 
-/// Writes log lines to standard error from now on, in every thread.
-///
-/// # Errors
-/// When that was done before.
-pub fn install(
-    log: &Log,
-    clock: &ClockRef,
-) -> Result<(), tracing::dispatcher::SetGlobalDefaultError> {
-    tracing::dispatcher::set_global_default(dispatch(log, clock, std::io::stderr))
+/// What is ours.
+const OURS: [&str; 4] = ["base", "docdb", "docstore", "wal"];
+
+/// Writes log lines to standard error from now on, in every thread. Does nothing when somebody has
+/// begun already, as a test may have.
+pub fn install(log: &Log, clock: &ClockRef) {
+    if tracing::dispatcher::set_global_default(dispatch(log, clock, std::io::stderr)).is_err() {
+        tracing::debug!("log lines are written by somebody else already");
+    }
 }
 
 /// What writes log lines to `writer`.
@@ -35,20 +36,23 @@ where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
     let level = match log.level {
-        LogLevel::Error => LevelFilter::ERROR,
-        LogLevel::Warn => LevelFilter::WARN,
-        LogLevel::Info => LevelFilter::INFO,
-        LogLevel::Debug => LevelFilter::DEBUG,
-        LogLevel::Trace => LevelFilter::TRACE,
+        LogLevel::Error => Level::ERROR,
+        LogLevel::Warn => Level::WARN,
+        LogLevel::Info => Level::INFO,
+        LogLevel::Debug => Level::DEBUG,
+        LogLevel::Trace => Level::TRACE,
     };
-    let builder = tracing_subscriber::fmt()
-        .with_max_level(level)
+    let others = LevelFilter::from_level(level).min(LevelFilter::WARN);
+    let targets = OURS.iter().map(|target| (*target, level));
+    let filter = Targets::new().with_default(others).with_targets(targets);
+    let lines = tracing_subscriber::fmt::layer()
         .with_timer(Times(ClockRef::clone(clock)))
         .with_ansi(false)
         .with_writer(writer);
+    let registry = tracing_subscriber::registry().with(filter);
     match log.format {
-        LogFormat::Text => builder.finish().into(),
-        LogFormat::Json => builder.json().flatten_event(true).finish().into(),
+        LogFormat::Text => registry.with(lines).into(),
+        LogFormat::Json => registry.with(lines.json().flatten_event(true)).into(),
     }
 }
 

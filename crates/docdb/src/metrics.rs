@@ -5,7 +5,12 @@ use base::metrics::Definition;
 /// All definitions, by name.
 #[must_use]
 pub fn inventory() -> Vec<&'static Definition> {
-    let parts = [crate::engine::metrics::ALL, crate::http::METRICS, crate::ipc::METRICS];
+    let parts = [
+        crate::engine::metrics::ALL,
+        crate::http::METRICS,
+        crate::ipc::METRICS,
+        crate::alerts::METRICS,
+    ];
     let mut all: Vec<_> = parts.into_iter().flatten().collect();
     all.sort_by_key(|definition| definition.name);
     all

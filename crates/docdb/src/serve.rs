@@ -3,15 +3,15 @@
 //!
 //! What happens at the end, and in which order, is the table of [`stop`]. Start with [`run`].
 
-mod logging;
+mod renew;
 mod stop;
 
 use std::io;
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use base::clock::SystemClock;
+use base::clock::{ClockRef, SystemClock};
 use base::error::Coded;
 use base::io::DiskRef;
 use base::shutdown::{Outcome, Phase, Shutdown};
@@ -19,16 +19,23 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Notify;
 use wal::Environment;
 
+use crate::alerts::{Alerts, Look, Source};
+use crate::auth::{Auth, Exposure};
 use crate::config::{Config, Machine};
 use crate::engine::{Engine, EngineOptions};
 use crate::http::{Listening, Surface, listen};
 use crate::ipc;
+use crate::logging;
 use crate::scheduler::SchedulerOptions;
+use crate::tls::ServerTls;
+use renew::Renewal;
 
 /// Files that are open besides connections: those of the databases, and what the process has itself.
 const FILES_RESERVED: u64 = 512;
 /// Threads for operations that take long, beside those for requests.
 const OPERATION_THREADS: usize = 4;
+/// How long the end waits for alerts that are not posted yet.
+const ALERTS_TIME: Duration = Duration::from_secs(2);
 
 /// Serves until a signal ends it.
 ///
@@ -36,25 +43,25 @@ const OPERATION_THREADS: usize = 4;
 /// What kept it from starting, with its code: another process has the directory, the address is
 /// taken, a setting is refused.
 pub fn run(config: &Config, machine: &Machine, disk: DiskRef) -> io::Result<ExitCode> {
-    logging::start(&config.log);
+    let clock = SystemClock::shared();
+    logging::install(&config.log, &clock);
     let version = env!("CARGO_PKG_VERSION");
     let data_dir = config.data_dir.display();
     tracing::info!(version, pid = std::process::id(), %data_dir, "docdb starts");
-    if config.alerts.webhook_url.is_some() {
-        let what = "this version sends no alerts; leave alerts.webhook_url out";
-        return Err(io::Error::other(what));
-    }
-    let clock = SystemClock::shared();
+    let guard = guard(config, &disk, &clock)?;
     let shutdown = Arc::new(Shutdown::new(Arc::clone(&clock), config.shutdown_timeout));
     let env = Environment { disk, clock, reserve: None };
     let engine = Engine::start(env, options(config)).map_err(failed)?;
+    let alerts = start_alerts(config, &engine, &guard)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(machine.cores.max(1))
         .thread_name("network")
         .enable_io()
         .enable_time()
         .build()?;
-    let served = runtime.block_on(serve(config, &engine, &shutdown));
+    let alerts = Mutex::new(Some(alerts));
+    let serving = Serving { engine: Arc::clone(&engine), http: None, socket: None, alerts };
+    let served = runtime.block_on(serve(config, serving, &guard, &shutdown));
     // What a forced end left behind ends with the process.
     runtime.shutdown_background();
     let outcome = served.inspect_err(|_| {
@@ -107,22 +114,77 @@ fn connections_max() -> Option<usize> {
     usize::try_from(limit.saturating_sub(FILES_RESERVED).max(limit / 2) / 2).ok()
 }
 
+/// Keys and certificate, or why the server must not start without them.
+fn guard(config: &Config, disk: &DiskRef, clock: &ClockRef) -> io::Result<Renewal> {
+    let http = config.http.as_ref();
+    let auth = Auth::open(disk, &config.data_dir, Exposure::of(http)).map_err(io::Error::other)?;
+    if let Some(http) = http.filter(|_| auth.is_locked_out()) {
+        let what = format!(
+            "http.listen is beyond loopback, where every request needs an API key, and there is \
+             none; make one with `docdb key add`, or say --insecure address={}",
+            http.listen
+        );
+        return Err(io::Error::other(what));
+    }
+    let files = http.and_then(|http| http.tls.as_ref());
+    let tls = files.map(|files| ServerTls::load(disk, files, clock.wall())).transpose();
+    let tls = tls.map_err(io::Error::other)?.map(Arc::new);
+    Ok(Renewal { auth: Arc::new(auth), tls, clock: ClockRef::clone(clock) })
+}
+
+fn start_alerts(config: &Config, engine: &Arc<Engine>, guard: &Renewal) -> io::Result<Alerts> {
+    let (looked, guard) = (Arc::clone(engine), guard.clone());
+    let source = Source {
+        tracker: Arc::clone(engine.tracker()),
+        look: Box::new(move || {
+            let mut look = Look::at(&looked.health());
+            guard.look(&mut look);
+            look
+        }),
+        clock: ClockRef::clone(engine.clock()),
+        server: config.data_dir.display().to_string(),
+    };
+    Alerts::start(source, config.alerts.webhook_url.as_ref(), engine.meters().registry())
+}
+
 /// What serves.
 struct Serving {
     engine: Arc<Engine>,
     http: Option<Listening>,
     socket: Option<ipc::Listening>,
+    /// Taken when it is stopped.
+    alerts: Mutex<Option<Alerts>>,
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // Still there when it never served: nobody waits for what could not be told then.
+        self.stop_alerts(Duration::ZERO);
+    }
+}
+
+impl Serving {
+    fn stop_alerts(&self, time: Duration) {
+        let alerts = self.alerts.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(alerts) = alerts {
+            alerts.stop(time);
+        }
+    }
 }
 
 async fn serve(
     config: &Config,
-    engine: &Arc<Engine>,
+    mut serving: Serving,
+    guard: &Renewal,
     shutdown: &Arc<Shutdown>,
 ) -> io::Result<Outcome> {
     // Before anybody is told that it serves: a signal from now on ends it in order.
     let signals = Signals::new()?;
-    let (http, socket) = (start_http(config, engine).await?, start_socket(config, engine)?);
-    let serving = Serving { engine: Arc::clone(engine), http, socket };
+    let hangups = signal(SignalKind::hangup())?;
+    serving.http = start_http(config, &serving.engine, guard).await?;
+    serving.socket = start_socket(config, &serving.engine, guard)?;
+    let serving = Arc::new(serving);
+    tokio::spawn(guard.clone().run(hangups));
     tracing::info!("docdb serves");
     let told = Arc::new(Told::default());
     tokio::spawn(signals.listen(Arc::clone(shutdown), Arc::clone(&told)));
@@ -132,40 +194,37 @@ async fn serve(
     Ok(stop::stop(shutdown, &told.second, &serving).await)
 }
 
-async fn start_http(config: &Config, engine: &Arc<Engine>) -> io::Result<Option<Listening>> {
+async fn start_http(
+    config: &Config,
+    engine: &Arc<Engine>,
+    guard: &Renewal,
+) -> io::Result<Option<Listening>> {
     let Some(http) = &config.http else { return Ok(None) };
-    if !http.listen.ip().is_loopback() && !http.insecure {
-        let what = format!(
-            "http.listen is beyond loopback, where everybody who reaches it would own the data; \
-             listen on loopback, or say --insecure address={}",
-            http.listen
-        );
-        return Err(io::Error::other(what));
-    }
-    if http.tls.is_some() {
-        let what = "this version serves no TLS by itself; leave tls.cert and tls.key out";
-        return Err(io::Error::other(what));
-    }
-    if http.insecure {
-        tracing::warn!(address = %http.listen,
-            "INSECURE: everybody who reaches this address may read and change everything");
-    }
-    let surface = Surface::new(Arc::clone(engine), http.clone()).map_err(failed)?;
-    let listening = listen(surface, connections_max()).await.map_err(|error| {
+    let auth = Arc::clone(&guard.auth);
+    let surface = Surface::new(Arc::clone(engine), auth, http.clone()).map_err(failed)?;
+    let listening = listen(surface, guard.tls.clone(), connections_max()).await;
+    let listening = listening.map_err(|error| {
         io::Error::other(format!("cannot listen, address={} error={error}", http.listen))
     })?;
-    tracing::info!(address = %listening.address, "HTTP listens");
+    let tls = guard.tls.is_some();
+    tracing::info!(address = %listening.address, tls, "HTTP listens");
     Ok(Some(listening))
 }
 
-fn start_socket(config: &Config, engine: &Arc<Engine>) -> io::Result<Option<ipc::Listening>> {
+fn start_socket(
+    config: &Config,
+    engine: &Arc<Engine>,
+    guard: &Renewal,
+) -> io::Result<Option<ipc::Listening>> {
     let Some(socket) = &config.socket else { return Ok(None) };
     let options = ipc::Options {
         path: socket.path.clone(),
         max_connections: socket.max_connections,
         frame_timeout: socket.frame_timeout,
+        send_timeout: ipc::SEND_TIMEOUT,
     };
-    let surface = ipc::Surface::new(Arc::clone(engine), options).map_err(failed)?;
+    let auth = Arc::clone(&guard.auth);
+    let surface = ipc::Surface::new(Arc::clone(engine), auth, options).map_err(failed)?;
     let path = socket.path.display();
     let listening = ipc::listen(surface, connections_max())
         .map_err(|error| io::Error::other(format!("cannot listen, socket={path} error={error}")))?;
@@ -173,7 +232,7 @@ fn start_socket(config: &Config, engine: &Arc<Engine>) -> io::Result<Option<ipc:
     Ok(Some(listening))
 }
 
-impl stop::Parts for Serving {
+impl stop::Parts for Arc<Serving> {
     fn refuse(&self) {
         if let Some(http) = &self.http {
             http.refuse();
@@ -201,8 +260,14 @@ impl stop::Parts for Serving {
     }
 
     async fn closed(&self) {
-        let engine = Arc::clone(&self.engine);
-        match tokio::task::spawn_blocking(move || engine.close()).await {
+        let serving = Arc::clone(self);
+        let close = move || {
+            let closed = serving.engine.close();
+            // Last, so that what went wrong in closing is told too.
+            serving.stop_alerts(ALERTS_TIME);
+            closed
+        };
+        match tokio::task::spawn_blocking(close).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
                 tracing::error!(%error, code = %error.code, "a database did not close in order");

@@ -45,8 +45,10 @@ use session::Session;
 
 /// How a shell reaches its server and what it does about errors.
 pub struct Options {
-    /// The path of a socket, or `http://host:port`.
+    /// The path of a socket, `http://host:port` or `https://host:port`.
     pub address: String,
+    /// Certificates to trust for `https://`; none for those that the world trusts.
+    pub ca_file: Option<PathBuf>,
     /// The API key; empty for none. Never printed.
     pub key: String,
     /// How long a command waits for its answer.
@@ -105,7 +107,10 @@ pub enum Ended {
 /// When the input cannot be read or the output not written.
 pub fn run(options: Options, input: Input<'_>, out: &mut dyn Write) -> io::Result<Ended> {
     let connect = || {
-        let connecting = client::Options::new().key(&options.key).timeout(options.timeout);
+        let mut connecting = client::Options::new().key(&options.key).timeout(options.timeout);
+        if let Some(file) = &options.ca_file {
+            connecting = connecting.ca_file(file)?;
+        }
         let client: Client = connecting.connect(&options.address)?;
         client.ping()?;
         Ok(client)

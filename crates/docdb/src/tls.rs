@@ -90,7 +90,21 @@ pub enum Validity {
 pub struct ServerTls {
     disk: DiskRef,
     files: Tls,
-    config: RwLock<Arc<ServerConfig>>,
+    current: RwLock<Current>,
+}
+
+/// What was read last.
+#[derive(Debug, Clone)]
+struct Current {
+    config: Arc<ServerConfig>,
+    dates: Dates,
+}
+
+/// From when until when a certificate is valid, seconds since 1970; to the end of the last of them.
+#[derive(Debug, Clone, Copy)]
+struct Dates {
+    from: i64,
+    until: i64,
 }
 
 impl ServerTls {
@@ -100,15 +114,27 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`].
     pub fn load(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<Self, TlsError> {
-        let (config, _) = read(disk, files, now)?;
-        let config = RwLock::new(Arc::new(config));
-        Ok(Self { disk: DiskRef::clone(disk), files: files.clone(), config })
+        let current = read(disk, files, now)?;
+        let (disk, files) = (DiskRef::clone(disk), files.clone());
+        Ok(Self { disk, files, current: RwLock::new(current) })
     }
 
     /// What new connections use.
     #[must_use]
     pub fn config(&self) -> Arc<ServerConfig> {
-        Arc::clone(&self.config.read().unwrap_or_else(PoisonError::into_inner))
+        Arc::clone(&self.current.read().unwrap_or_else(PoisonError::into_inner).config)
+    }
+
+    /// How long the certificate in use is good for at `now`.
+    #[must_use]
+    pub fn validity(&self, now: WallMs) -> Validity {
+        self.current.read().unwrap_or_else(PoisonError::into_inner).dates.at(now)
+    }
+
+    /// The file of the certificate.
+    #[must_use]
+    pub fn cert(&self) -> &Path {
+        &self.files.cert
     }
 
     /// Reads certificate and key again, for new connections.
@@ -116,14 +142,15 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`]; the ones in use stay.
     pub fn reload(&self, now: WallMs) -> Result<Validity, TlsError> {
-        let (config, validity) = read(&self.disk, &self.files, now)?;
-        *self.config.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(config);
+        let current = read(&self.disk, &self.files, now)?;
+        let validity = current.dates.at(now);
+        *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         tracing::info!(cert = %self.files.cert.display(), "the TLS certificate was read");
         Ok(validity)
     }
 }
 
-fn read(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<(ServerConfig, Validity), TlsError> {
+fn read(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<Current, TlsError> {
     let cert = content(disk, "tls.cert", &files.cert)?;
     let key = content(disk, "tls.key", &files.key)?;
     let no_cert = || TlsError::Content {
@@ -133,7 +160,7 @@ fn read(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<(ServerConfig, Valid
     };
     let chain = CertificateDer::pem_slice_iter(&cert).collect::<Result<Vec<_>, _>>();
     let chain = chain.map_err(|_| no_cert())?;
-    let validity = chain.first().and_then(|first| validity(first, now)).ok_or_else(no_cert)?;
+    let dates = chain.first().and_then(Dates::of).ok_or_else(no_cert)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::Content {
         setting: "tls.key",
         path: files.key.clone(),
@@ -152,8 +179,8 @@ fn read(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<(ServerConfig, Valid
         }
     })?;
     config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
-    warn(&files.cert, validity);
-    Ok((config, validity))
+    warn(&files.cert, dates.at(now));
+    Ok(Current { config: Arc::new(config), dates })
 }
 
 fn content(disk: &DiskRef, setting: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -171,19 +198,25 @@ fn content(disk: &DiskRef, setting: &'static str, path: &Path) -> Result<Vec<u8>
     read().map_err(|error| TlsError::Read { setting, path: path(), error: Arc::new(error) })
 }
 
-/// None when `cert` is no certificate.
-fn validity(cert: &CertificateDer<'_>, now: WallMs) -> Option<Validity> {
-    let (_, cert) = X509Certificate::from_der(cert).ok()?;
-    let now = i64::try_from(now.0 / 1000).ok()?;
-    let times = cert.validity();
-    if now < times.not_before.timestamp() {
-        return Some(Validity::NotYet);
+impl Dates {
+    /// None when `cert` is no certificate.
+    fn of(cert: &CertificateDer<'_>) -> Option<Self> {
+        let (_, cert) = X509Certificate::from_der(cert).ok()?;
+        let times = cert.validity();
+        Some(Self { from: times.not_before.timestamp(), until: times.not_after.timestamp() })
     }
-    // A certificate is valid until the end of the second that it names.
-    let left = times.not_after.timestamp().checked_sub(now)?;
-    let Ok(left) = u64::try_from(left) else { return Some(Validity::Expired) };
-    let left = Duration::from_secs(left);
-    Some(if left < SOON { Validity::EndsSoon(left) } else { Validity::Good(left) })
+
+    fn at(self, now: WallMs) -> Validity {
+        let now = i64::try_from(now.0 / 1000).unwrap_or(i64::MAX);
+        if now < self.from {
+            return Validity::NotYet;
+        }
+        let Ok(left) = u64::try_from(self.until.saturating_sub(now)) else {
+            return Validity::Expired;
+        };
+        let left = Duration::from_secs(left);
+        if left < SOON { Validity::EndsSoon(left) } else { Validity::Good(left) }
+    }
 }
 
 fn warn(cert: &Path, validity: Validity) {

@@ -2,11 +2,13 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 
 use base::clock::SystemClock;
-use base::error::Category;
+use base::error::{Category, Code};
+use serde_json::json;
 
+use super::post::PostError;
 use super::*;
 
 /// As long as any test waits for something that will happen.
@@ -31,6 +33,8 @@ enum Answer {
 struct Webhook {
     url: Secret,
     got: Receiver<(String, serde_json::Value)>,
+    /// What is silent is closed with it.
+    _hold: SyncSender<()>,
     _thread: JoinHandle<()>,
 }
 
@@ -39,6 +43,7 @@ impl Webhook {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}/hook/s3cr3t", listener.local_addr().unwrap());
         let (sender, got) = sync_channel(100);
+        let (hold, released) = sync_channel(0);
         let thread = base::workers::spawn("webhook", move || {
             let mut silent = Vec::new();
             for answer in answers {
@@ -57,8 +62,9 @@ impl Webhook {
                     return;
                 }
             }
+            _ = released.recv();
         });
-        Self { url: Secret::new(url), got, _thread: thread.unwrap() }
+        Self { url: Secret::new(url), got, _hold: hold, _thread: thread.unwrap() }
     }
 }
 
@@ -78,11 +84,25 @@ fn read(stream: &TcpStream) -> (String, serde_json::Value) {
     (head, serde_json::from_slice(&body).unwrap())
 }
 
+/// What is wrong, as tests set it.
+type Wrong = Arc<Mutex<Look>>;
+
+fn source(tracker: &Arc<Tracker>, wrong: &Wrong) -> Source {
+    let (tracker, wrong) = (Arc::clone(tracker), Arc::clone(wrong));
+    let look = Box::new(move || wrong.lock().unwrap().clone());
+    Source { tracker, look, clock: SystemClock::shared(), server: "/data".to_owned() }
+}
+
+fn pace(queue_max: usize) -> Pace {
+    let look_every = Duration::from_millis(1);
+    Pace { policy: QUICK, timeout: PATIENCE, queue_max, look_every }
+}
+
 fn start(webhook: &Webhook, queue_max: usize) -> (Arc<Tracker>, Alerts, Registry) {
     let tracker = Arc::new(Tracker::new(SystemClock::shared()));
     let registry = Registry::new();
-    let settings = (QUICK, PATIENCE, queue_max);
-    let alerts = Alerts::start_with(&tracker, &webhook.url, "/data", &registry, settings);
+    let source = source(&tracker, &Wrong::default());
+    let alerts = Alerts::start_with(source, Some(&webhook.url), &registry, pace(queue_max));
     (tracker, alerts.unwrap(), registry)
 }
 
@@ -112,7 +132,8 @@ fn a_critical_error_is_posted_as_json_and_others_are_not() {
     assert!(head.starts_with("POST /hook/s3cr3t HTTP/1.1\r\n"), "{head}");
     assert!(head.to_ascii_lowercase().contains("content-type: application/json"), "{head}");
     assert_eq!(body["code"], Code::FileSync.name());
-    assert_eq!(body["category"], "critical");
+    assert_eq!((&body["event"], &body["condition"]), (&json!("raised"), &json!("critical_error")));
+    assert_eq!((&body["subject"], &body["times"]), (&json!(Code::FileSync.name()), &json!(1)));
     assert_eq!(body["message"], "the \"disk\" is gone");
     assert_eq!((&body["source"], &body["server"]), (&json!("docdb"), &json!("/data")));
     assert_eq!(body["at"].as_str().map(str::len), Some("2027-01-15T08:00:00.000Z".len()));
@@ -138,8 +159,8 @@ fn a_webhook_that_nobody_answers_at_fails_and_holds_nobody_up() {
     drop(listener);
     let tracker = Arc::new(Tracker::new(SystemClock::shared()));
     let (registry, url) = (Registry::new(), Secret::new(url));
-    let settings = (QUICK, PATIENCE, 10);
-    let alerts = Alerts::start_with(&tracker, &url, "", &registry, settings).unwrap();
+    let source = source(&tracker, &Wrong::default());
+    let alerts = Alerts::start_with(source, Some(&url), &registry, pace(10)).unwrap();
     critical(&tracker, "one");
     assert_eq!(alerts.stop(PATIENCE), FAILED);
 }
@@ -155,9 +176,9 @@ fn what_does_not_fit_the_queue_is_counted_as_dropped() {
     }
     assert_eq!(tracker.unheard(), 3);
     drop(webhook);
-    // The webhook hangs up and its port is closed: all that wait fail.
+    // The webhook hangs up and its port is closed: it fails, and what waits is no news.
     let counts = alerts.stop(PATIENCE);
-    assert_eq!(counts, AlertCounts { sent: 0, failed: 3, dropped: 3 });
+    assert_eq!(counts, AlertCounts { sent: 0, failed: 1, dropped: 3 });
 }
 
 #[test]
@@ -167,6 +188,38 @@ fn a_silent_webhook_does_not_hold_up_the_end() {
     critical(&tracker, "one");
     webhook.got.recv_timeout(PATIENCE).unwrap();
     assert_eq!(alerts.stop(Duration::ZERO).sent, 0);
+}
+
+#[test]
+fn a_condition_is_posted_when_it_begins_and_when_it_ends() {
+    let webhook = Webhook::start(vec![Answer::Status(200); 2]);
+    let tracker = Arc::new(Tracker::new(SystemClock::shared()));
+    let (registry, wrong) = (Registry::new(), Wrong::default());
+    let source = source(&tracker, &wrong);
+    let alerts = Alerts::start_with(source, Some(&webhook.url), &registry, pace(10)).unwrap();
+    let standing = registry.gauge(&STANDING, &["log_poisoned"]).unwrap();
+    let subject = Subject::of(Condition::LogPoisoned, "orders");
+    wrong.lock().unwrap().find(subject, Some(Code::FileSync), "no disk".to_owned());
+    let (_, body) = webhook.got.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((&body["event"], &body["condition"]), (&json!("raised"), &json!("log_poisoned")));
+    assert_eq!((&body["subject"], &body["message"]), (&json!("orders"), &json!("no disk")));
+    *wrong.lock().unwrap() = Look::default();
+    let (_, body) = webhook.got.recv_timeout(PATIENCE).unwrap();
+    assert_eq!((&body["event"], &body["subject"]), (&json!("resolved"), &json!("orders")));
+    assert_eq!(alerts.stop(PATIENCE).sent, 2);
+    assert!(standing.get().abs() < 0.5, "nothing stands any more");
+}
+
+#[test]
+fn without_a_webhook_it_is_seen_what_stands_and_nothing_is_posted() {
+    let tracker = Arc::new(Tracker::new(SystemClock::shared()));
+    let registry = Registry::new();
+    let source = source(&tracker, &Wrong::default());
+    let alerts = Alerts::start_with(source, None, &registry, pace(10)).unwrap();
+    critical(&tracker, "one");
+    assert_eq!(alerts.stop(PATIENCE), AlertCounts { sent: 0, failed: 0, dropped: 0 });
+    let standing = registry.gauge(&STANDING, &["critical_error"]).unwrap();
+    assert!((standing.get() - 1.0).abs() < 0.5);
 }
 
 #[test]

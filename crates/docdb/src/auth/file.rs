@@ -2,7 +2,7 @@
 //!
 //! ```json
 //! {"version":1,"checksum":"<SHA-256 of the keys>","keys":[{"hash":"<SHA-256 of the key>",
-//!  "label":"ci","created_ms":1,"expires_ms":null,"grants":["orders=write"],"namespaces_in":null}]}
+//!  "label":"ci","created_ms":1,"expires_ms":null,"grants":["orders=write"]}]}
 //! ```
 //!
 //! It is written whole beside itself, synced, renamed over itself and its directory synced: a crash
@@ -131,8 +131,12 @@ impl Keys {
     /// The key that `credential` is. Its hash is the index: who tries credentials learns from the
     /// time at most something about hashes, from which no key can be made.
     pub(super) fn find(&self, credential: &str) -> Option<Arc<Key>> {
-        let hash = Hash::of(credential);
-        let key = self.by_hash.get(&hash)?;
+        self.find_hash(&Hash::of(credential))
+    }
+
+    /// The key of this hash.
+    pub(super) fn find_hash(&self, hash: &Hash) -> Option<Arc<Key>> {
+        let key = self.by_hash.get(hash)?;
         let is_equal: bool = key.hash.0.ct_eq(&hash.0).into();
         is_equal.then(|| Arc::clone(key))
     }

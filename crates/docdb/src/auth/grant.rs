@@ -11,11 +11,12 @@ const ALL: &str = "*";
 /// How much is allowed. Each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scope {
-    /// To read documents, scan, query, follow changes, see statistics.
+    /// To read documents, scan, follow changes, see statistics.
     Read,
-    /// To write documents too.
+    /// To write documents too, in transactions and imports, and to make and drop collections.
     Write,
-    /// Everything: databases, collections, schemas, operations.
+    /// Everything of a database: schemas, checkpoints, compaction, healing, backups. On all of them:
+    /// making, dropping and restoring databases too.
     Admin,
 }
 

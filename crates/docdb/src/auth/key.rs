@@ -4,7 +4,6 @@ use std::fmt;
 use std::fmt::Write as _;
 
 use base::clock::WallMs;
-use base::words::Name;
 
 use super::grant::Grant;
 use crate::config::Secret;
@@ -95,8 +94,6 @@ pub struct Key {
     pub expires: Option<WallMs>,
     /// What it allows; never empty.
     pub grants: Vec<Grant>,
-    /// The database that calls about namespaces are bound to.
-    pub namespaces_in: Option<Name>,
 }
 
 impl Key {
@@ -124,8 +121,6 @@ pub struct Wanted {
     pub expires: Option<WallMs>,
     /// What it allows.
     pub grants: Vec<Grant>,
-    /// The database that calls about namespaces are bound to.
-    pub namespaces_in: Option<Name>,
 }
 
 impl Wanted {
@@ -171,7 +166,6 @@ impl NewKey {
             created: now,
             expires: wanted.expires,
             grants: wanted.grants,
-            namespaces_in: wanted.namespaces_in,
         };
         Ok(Self { secret: Secret::new(secret), key })
     }

@@ -28,7 +28,6 @@ fn wanted(label: &str, grants: &[&str]) -> Wanted {
         label: label.to_owned(),
         expires: None,
         grants: grants.iter().map(|grant| grant.parse().unwrap()).collect(),
-        namespaces_in: None,
     }
 }
 
@@ -146,13 +145,41 @@ fn a_key_stops_working_when_it_expires_and_still_closes_the_door() {
 }
 
 #[test]
-fn a_key_binds_namespaces_to_its_database() {
+fn a_visitor_stays_as_long_as_the_key_and_no_longer() {
     let disk = disk();
-    let bound = Wanted { namespaces_in: Some(name("t7")), ..wanted("t7", &["t7=write"]) };
-    let made = file(&disk).add(bound, NOW).unwrap();
-    let identity = open(&disk, Exposure::Closed).identify(Some(made.secret.reveal()), NOW);
-    assert_eq!(identity.unwrap().namespaces_in(), Some(&name("t7")));
-    assert_eq!(Identity::anybody().namespaces_in(), None);
+    let auth = open(&disk, Exposure::Closed);
+    let mut anybody = auth.admit(None, NOW).unwrap();
+    assert!(auth.confirm(&mut anybody, NOW).is_ok());
+    let expires = Some(WallMs(NOW.0 + 1000));
+    let made = file(&disk).add(Wanted { expires, ..wanted("short", &["a=read"]) }, NOW).unwrap();
+    let key = add(&disk, "other", &["a=read"]);
+    assert!(auth.confirm(&mut anybody, NOW).is_ok(), "nobody has read the keys yet");
+    auth.reload().unwrap();
+    let missing = Err(Denied::Unauthenticated(Reason::Missing));
+    assert_eq!(auth.confirm(&mut anybody, NOW), missing, "now one is needed");
+    let mut short = auth.admit(Some(made.secret.reveal()), NOW).unwrap();
+    let mut other = auth.admit(Some(&key), NOW).unwrap();
+    assert!(auth.confirm(&mut short, WallMs(NOW.0 + 999)).is_ok());
+    let invalid = Err(Denied::Unauthenticated(Reason::Invalid));
+    assert_eq!(auth.confirm(&mut short, WallMs(NOW.0 + 1000)), invalid, "it has expired");
+    file(&disk).remove("other").unwrap();
+    auth.reload().unwrap();
+    for _ in 0..2 {
+        assert_eq!(auth.confirm(&mut other, NOW), invalid, "it was removed");
+    }
+    file(&disk).remove("short").unwrap();
+    auth.reload().unwrap();
+    assert!(auth.confirm(&mut other, NOW).is_ok(), "none is needed any more");
+    assert!(other.identity().allows(None, Scope::Admin));
+}
+
+#[test]
+fn a_server_that_others_reach_and_that_has_no_key_is_locked() {
+    let disk = disk();
+    assert!(open(&disk, Exposure::Open).is_locked_out());
+    assert!(!open(&disk, Exposure::Closed).is_locked_out());
+    add(&disk, "first", &["*=admin"]);
+    assert!(!open(&disk, Exposure::Open).is_locked_out());
 }
 
 #[test]
@@ -230,6 +257,7 @@ fn a_file_that_is_gone_does_not_open_the_door_of_a_running_server() {
     disk.remove_file(&Path::new(DIR).join(FILE_NAME)).unwrap();
     assert!(matches!(auth.reload_if_changed(), Err(KeyFileError::Vanished { .. })));
     assert!(matches!(auth.reload_if_changed(), Ok(false)), "that is told once");
+    assert!(auth.trouble().is_some_and(|said| said.contains("is gone")));
     assert!(matches!(auth.reload(), Err(KeyFileError::Vanished { .. })));
     assert!(auth.identify(None, NOW).is_err() && auth.identify(Some(&key), NOW).is_ok());
     put(&disk, b"{}");

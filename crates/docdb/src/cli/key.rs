@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use base::clock::{Clock, SystemClock, WallMs};
 use base::io::RealDisk;
-use base::words::Name;
 use serde_json::{Value as Json, json};
 
 use super::Environment;
@@ -19,7 +18,6 @@ pub(super) const HELP: &str = "\
 Examples:
   docdb key add deploy --grant '*=admin'
   docdb key add shop --grant orders=write --grant stock=read --expires 90d
-  docdb key add tenant7 --grant tenant7=write --namespaces-in tenant7
   docdb key list --json
   docdb key remove deploy
 
@@ -63,16 +61,9 @@ struct Add {
     /// database and the server itself; may be repeated
     #[arg(long, value_name = "GRANT", required = true)]
     grant: Vec<Grant>,
-    /// The database that calls about namespaces are bound to
-    #[arg(long, value_name = "DATABASE", value_parser = parse_name)]
-    namespaces_in: Option<Name>,
     /// How long it works, such as 90d; without it, until it is removed
     #[arg(long, value_name = "TIME", value_parser = parse_expiry)]
     expires: Option<Duration>,
-}
-
-fn parse_name(text: &str) -> Result<Name, String> {
-    Name::new(text).map_err(|error| error.to_string())
 }
 
 fn parse_expiry(text: &str) -> Result<Duration, String> {
@@ -141,7 +132,6 @@ fn add(
         label: wanted.label.clone(),
         expires: wanted.expires.map(until),
         grants: wanted.grant.clone(),
-        namespaces_in: wanted.namespaces_in.clone(),
     };
     let made = file.add(wanted, now).map_err(io::Error::other)?;
     if as_json {
@@ -160,9 +150,6 @@ fn grants(key: &Key) -> Vec<String> {
 
 fn write_key(key: &Key, now: WallMs, out: &mut dyn Write) -> io::Result<()> {
     write!(out, "{}  {}  {}", key.id(), key.label, grants(key).join(","))?;
-    if let Some(name) = &key.namespaces_in {
-        write!(out, "  namespaces in {}", name.as_str())?;
-    }
     write!(out, "  made {}", Rfc3339(key.created))?;
     match key.expires {
         None => writeln!(out),
@@ -176,7 +163,6 @@ fn to_json(key: &Key, now: WallMs) -> Json {
         "id": key.id().to_string(),
         "label": key.label,
         "grants": grants(key),
-        "namespaces_in": key.namespaces_in.as_ref().map(Name::as_str),
         "created_at": Rfc3339(key.created).to_string(),
         "expires_at": key.expires.map(|at| Rfc3339(at).to_string()),
         "expired": key.is_expired(now),

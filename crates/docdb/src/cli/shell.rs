@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::io::{Open, RealDisk};
+use client::KEY_VARIABLE;
 
 use super::Environment;
 use crate::shell::{Ended, Input, OnError, Options, run as run_shell};
@@ -27,14 +28,11 @@ Examples:
   docdb shell
   docdb shell -c '.create 1 {\"title\": \"Walden\"}' -c '.read 1'
   docdb shell --strict < script.docdb
-  docdb shell --connect http://127.0.0.1:7717 --key-file key.txt -c .ls";
+  docdb shell --connect http://127.0.0.1:7717 --key-file key.txt -c .ls
+  docdb shell --connect https://db.example:7717 --ca-file ca.pem --key-file key.txt";
 
 /// Longest key file: a key is far shorter.
 const KEY_BYTES_MAX: u64 = 4096;
-
-/// The variable with the key. It does not begin with `DOCDB_`: that is what settings of a server
-/// begin with, and it refuses those that it does not know.
-const KEY_VARIABLE: &str = "DOCDBSH_KEY";
 
 /// Where a shell keeps its history, in the home directory.
 const HISTORY_FILE: &str = ".docdb_history";
@@ -42,7 +40,7 @@ const HISTORY_FILE: &str = ".docdb_history";
 /// What to run, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The server: the path of its socket, or http://HOST:PORT
+    /// The server: the path of its socket, http://HOST:PORT or https://HOST:PORT
     #[arg(long, value_name = "ADDRESS", default_value = "./docdb-data/docdb.sock")]
     connect: String,
     /// Carry out this statement and end; may be given several times
@@ -54,6 +52,9 @@ pub(super) struct Arguments {
     /// The file that holds the API key
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
+    /// Certificates (PEM) to trust for https:// instead of those that the world trusts
+    #[arg(long, value_name = "FILE")]
+    ca_file: Option<PathBuf>,
     /// How long a command waits for its answer: a number and ms, s, m or h
     #[arg(long, value_name = "DURATION", default_value = "30s", value_parser = parse_timeout)]
     timeout: Duration,
@@ -81,6 +82,7 @@ pub(super) fn run(
     let options = Options {
         address: address(&arguments.connect),
         key: key(arguments.key_file.as_deref(), environment)?,
+        ca_file: arguments.ca_file.clone(),
         timeout: arguments.timeout,
         on_error: if arguments.strict { OnError::Stop } else { OnError::Continue },
         history: history(arguments, environment),
@@ -102,6 +104,14 @@ pub(super) fn run(
         }
         Ended::Failed { line } => {
             Err(io::Error::other(format!("a command failed, the rest was not run command={line}")))
+        }
+        Ended::NoServer(error) if error.is(client::ErrorCode::Unauthenticated) => {
+            Err(io::Error::other(format!(
+                "the server at {connect} lets nobody in without a key that works: {} code={}; \
+                 --key-file names the file of one",
+                error.message(),
+                error.name()
+            )))
         }
         Ended::NoServer(error) => Err(io::Error::other(format!(
             "no server answers at {connect}: {} code={}; `docdb serve` starts one, and --connect \

@@ -15,12 +15,15 @@ use super::body;
 use super::error::{Failure, Result};
 use super::id;
 use super::parameters::Query;
+use crate::auth::Visitor;
 use crate::engine::{Engine, EngineError, How, Reply, Served};
 use crate::scheduler::Lane;
 
 /// One request.
 pub(super) struct Call {
     pub(super) surface: Arc<Surface>,
+    /// Who asks, and may.
+    pub(super) visitor: Visitor,
     pub(super) headers: HeaderMap,
     pub(super) query: Query,
     /// What stands in the path, decoded.

@@ -14,6 +14,7 @@ use futures_util::stream;
 use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
+use super::Surface;
 use super::call::{Call, ask};
 use super::error::{Failure, Result};
 use super::id::{self, IdForm};
@@ -23,8 +24,9 @@ use super::parameters::{IDS, Parameter, header, query};
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
 use super::time;
+use crate::auth::{Scope, Visitor};
 use crate::engine::metrics::Operation;
-use crate::engine::{ChangeKind, ChangeOut, Changes, Engine, EngineError, How, Served};
+use crate::engine::{ChangeKind, ChangeOut, Changes, EngineError, How, Served};
 
 /// Changes of an answer unless asked otherwise, and of one piece of a stream.
 const LIMIT_DEFAULT: usize = 1000;
@@ -88,8 +90,8 @@ async fn changes(call: Call) -> Result<Response> {
     let limit = limit.map_or(Ok(LIMIT_DEFAULT), usize::try_from).unwrap_or(LIMIT_DEFAULT);
     let wait = call.query.number(WAIT_MS.name, 0..=WAIT_MAX)?;
     let stopping = call.surface.stopping.subscribe();
-    let engine = Arc::clone(call.engine());
-    let mut feed = Feed { engine, database, position, limit, stopping };
+    let (surface, visitor) = (Arc::clone(&call.surface), call.visitor.clone());
+    let mut feed = Feed { surface, visitor, database, position, limit, stopping };
     // Also a stream begins with a piece: what is wrong is said with a status.
     let first = feed.read().await?;
     if is_stream {
@@ -119,7 +121,9 @@ async fn changes(call: Call) -> Result<Response> {
 
 /// A reader of the feed.
 struct Feed {
-    engine: Arc<Engine>,
+    surface: Arc<Surface>,
+    /// Who listens; asked again for every piece, because a stream may outlive a key.
+    visitor: Visitor,
     database: Arc<Served>,
     position: Lsn,
     limit: usize,
@@ -129,7 +133,9 @@ struct Feed {
 impl Feed {
     /// What is behind the position, which moves behind it.
     async fn read(&mut self) -> std::result::Result<Changes, EngineError> {
-        let (engine, database) = (&self.engine, &self.database);
+        let (engine, database) = (&self.surface.engine, &self.database);
+        self.surface.auth.confirm(&mut self.visitor, engine.clock().wall())?;
+        self.visitor.identity().require(Some(database.name()), Scope::Read)?;
         let (position, limit) = (self.position, self.limit);
         let read = |reply| engine.changes(database, position, limit, How::default(), reply);
         let piece = ask(read).await?;

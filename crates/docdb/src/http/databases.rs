@@ -39,7 +39,7 @@ pub(super) const ROUTES: &[Route] = &[
         verb: Verb::Post,
         name: "create_database",
         what: "Make a database.",
-        access: Access::Admin,
+        access: Access::Server,
         body: Shape::Json("NewName"),
         answers: &[(201, Shape::Json("Database"))],
         handler: |call| Box::pin(create(call)),
@@ -58,7 +58,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: ONE,
         name: "ensure_database",
         what: "Make a database unless there is one of this name.",
-        access: Access::Admin,
+        access: Access::Server,
         answers: &[(200, Shape::Json("Database")), (201, Shape::Json("Database"))],
         handler: |call| Box::pin(ensure(call)),
         ..BASE
@@ -68,7 +68,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: ONE,
         name: "drop_database",
         what: "Remove a database and everything in it, for good. `default` stays.",
-        access: Access::Admin,
+        access: Access::Server,
         answers: &[(204, Shape::Nothing)],
         handler: |call| Box::pin(drop_one(call)),
         ..BASE

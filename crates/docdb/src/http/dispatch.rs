@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequestParts as _, RawPathParams, Request};
-use axum::http::header::{CONNECTION, RETRY_AFTER};
+use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
@@ -18,6 +18,7 @@ use base::words::Name;
 use futures_util::FutureExt as _;
 
 use super::Surface;
+use super::access;
 use super::call::Call;
 use super::compress;
 use super::connection::Pulse;
@@ -114,8 +115,7 @@ async fn answer(
     if surface.is_stopping() && route.access != Access::Everybody {
         return Err(Failure::new(Code::PoolStopped, "the server stops; ask another one"));
     }
-    compress::check(&parts.headers)?;
-    let query = Query::parse(parts.uri.query(), route.takes)?;
+    let visitor = access::admit(&surface, route, &parts.headers)?;
     let path = RawPathParams::from_request_parts(&mut parts, &()).await.map_err(|_| {
         let what = "the path is not UTF-8 once its escapes are decoded";
         Failure::new(Code::InvalidName, what)
@@ -123,13 +123,16 @@ async fn answer(
     let path: Vec<_> =
         path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
     let database = database_of(&path);
+    access::permit(route, &visitor, database.as_ref())?;
+    compress::check(&parts.headers)?;
+    let query = Query::parse(parts.uri.query(), route.takes)?;
     let lane = parts.extensions.get::<Arc<Pulse>>().map(|pulse| pulse.lane());
     let timeout = surface.options.request_timeout;
     let deadline = (route.span == Span::Bounded).then(|| started.after(timeout));
     let headers = parts.headers;
     let body = Mutex::new(body);
     let engine = Arc::clone(&surface.engine);
-    let call = Call { surface, headers, query, path, body, deadline, lane, held: None };
+    let call = Call { surface, visitor, headers, query, path, body, deadline, lane, held: None };
     let handler = (route.handler)(call);
     let result = match route.span {
         Span::Long => handler.await,
@@ -172,6 +175,9 @@ fn told(failure: &Failure, id: &str, route: &'static str) -> Response {
     let headers = response.headers_mut();
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    if status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"docdb\""));
     }
     if failure.error.code == Code::PoolStopped {
         headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,4 +1,8 @@
 //! Accepting connections: as many as may be, each on a task of its own, until the surface stops.
+//!
+//! With TLS, the handshake is part of the connection: it has a place among `http.max_connections`,
+//! and as long as the head of a request may take, `http.header_timeout`. Nothing of HTTP is read
+//! before it is done.
 
 use std::io;
 use std::net::SocketAddr;
@@ -14,11 +18,15 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
 use tower_service::Service as _;
 
 use super::connection::{Answer, Pulse, Timed, UnderWay};
-use super::metrics::Cut;
+use super::metrics::{Cut, Handshake};
 use super::{Surface, compress, cors, routes};
+use crate::tls::ServerTls;
 
 /// Connections when the system does not say how many files may be open.
 const CONNECTIONS_ASSUMED: usize = 1024;
@@ -39,20 +47,26 @@ pub struct Listening {
 /// What every connection is served with.
 struct Server {
     surface: Arc<Surface>,
+    /// None for plain HTTP.
+    tls: Option<Arc<ServerTls>>,
     router: Router,
     builder: auto::Builder<TokioExecutor>,
 }
 
-/// Begins to listen. `descriptors` is how many connections the system can hold when
-/// `http.max_connections` leaves it to that.
+/// Begins to listen, with TLS if there is any. `descriptors` is how many connections the system can
+/// hold when `http.max_connections` leaves it to that.
 ///
 /// # Errors
 /// The system's, when the address is taken or not of this machine.
-pub async fn listen(surface: Arc<Surface>, descriptors: Option<usize>) -> io::Result<Listening> {
+pub async fn listen(
+    surface: Arc<Surface>,
+    tls: Option<Arc<ServerTls>>,
+    descriptors: Option<usize>,
+) -> io::Result<Listening> {
     let listener = TcpListener::bind(surface.options.listen).await?;
     let address = listener.local_addr()?;
     let limit = surface.options.max_connections.or(descriptors).unwrap_or(CONNECTIONS_ASSUMED);
-    let server = Arc::new(Server::new(Arc::clone(&surface)));
+    let server = Arc::new(Server::new(Arc::clone(&surface), tls));
     let room = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
     let accepting = tokio::spawn(accept(listener, server, room));
     Ok(Listening { address, surface, accepting })
@@ -107,7 +121,7 @@ pub(super) async fn stops(stopping: &mut watch::Receiver<bool>) {
 }
 
 impl Server {
-    fn new(surface: Arc<Surface>) -> Self {
+    fn new(surface: Arc<Surface>, tls: Option<Arc<ServerTls>>) -> Self {
         let head_max = surface.options.header_bytes_max;
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
@@ -123,7 +137,7 @@ impl Server {
             .max_concurrent_streams(STREAMS_MAX);
         let router = compress::around(routes::router(&surface));
         let router = cors::around(router, &surface.options.cors_origins);
-        Self { surface, router, builder }
+        Self { surface, tls, router, builder }
     }
 
     async fn connection(self: Arc<Self>, stream: TcpStream, _permit: OwnedSemaphorePermit) {
@@ -131,8 +145,43 @@ impl Server {
         _ = stream.set_nodelay(true);
         let connections = &self.surface.meters.connections;
         connections.add(1.0);
-        self.serve(stream).await;
+        match &self.tls {
+            None => self.serve(stream).await,
+            Some(tls) => {
+                if let Some(stream) = self.shake(tls, stream).await {
+                    self.serve(stream).await;
+                }
+            }
+        }
         connections.add(-1.0);
+    }
+
+    /// The handshake; none when it failed, took too long, or the server stops.
+    async fn shake(&self, tls: &ServerTls, stream: TcpStream) -> Option<TlsStream<TcpStream>> {
+        let meters = &self.surface.meters;
+        let mut stopping = self.surface.stopping.subscribe();
+        let shaking = TlsAcceptor::from(tls.config()).accept(stream);
+        let patience = self.surface.options.header_timeout;
+        let shaken = tokio::select! {
+            shaken = timeout(patience, shaking) => shaken,
+            () = stops(&mut stopping) => return None,
+        };
+        match shaken {
+            Ok(Ok(stream)) => {
+                meters.shaken(Handshake::Done);
+                Some(stream)
+            }
+            Ok(Err(error)) => {
+                meters.shaken(Handshake::Failed);
+                tracing::debug!(%error, "a TLS handshake failed");
+                None
+            }
+            Err(_) => {
+                meters.shaken(Handshake::Slow);
+                meters.cut(Cut::SlowHandshake);
+                None
+            }
+        }
     }
 
     async fn serve(&self, stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static) {

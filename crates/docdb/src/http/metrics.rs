@@ -46,8 +46,17 @@ const CUT: Definition = Definition {
     labels: &["why"],
 };
 
+/// Handshakes of TLS.
+const HANDSHAKES: Definition = Definition {
+    name: "docdb_http_tls_handshakes_total",
+    kind: Kind::Counter,
+    unit: "handshakes",
+    help: "TLS handshakes by what became of them: done, failed or slow. None without TLS.",
+    labels: &["outcome"],
+};
+
 /// All of them.
-pub const ALL: &[Definition] = &[REQUESTS, DURATION, CONNECTIONS, CUT];
+pub const ALL: &[Definition] = &[REQUESTS, DURATION, CONNECTIONS, CUT, HANDSHAKES];
 
 /// Why the server closed a connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,6 +67,17 @@ pub(super) enum Cut {
     SlowHead,
     /// An answer was not taken in time.
     SlowReader,
+    /// A TLS handshake was not finished in time.
+    SlowHandshake,
+}
+
+/// What became of a TLS handshake.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Handshake {
+    Done,
+    Failed,
+    /// It took too long.
+    Slow,
 }
 
 /// By route and status.
@@ -68,7 +88,8 @@ type Requests = HashMap<(&'static str, StatusCode), (Counter, Histogram)>;
 pub(super) struct Meters {
     requests: Mutex<Requests>,
     pub(super) connections: Gauge,
-    cut: [Counter; 3],
+    cut: [Counter; 4],
+    handshakes: [Counter; 3],
 }
 
 impl Meters {
@@ -84,9 +105,11 @@ impl Meters {
             registry.register(definition)?;
         }
         let cut = |why| registry.counter(&CUT, &[why]);
+        let handshake = |outcome| registry.counter(&HANDSHAKES, &[outcome]);
         Ok(Self {
             connections: registry.gauge(&CONNECTIONS, &[])?,
-            cut: [cut("too_many")?, cut("slow_head")?, cut("slow_reader")?],
+            cut: [cut("too_many")?, cut("slow_head")?, cut("slow_reader")?, cut("slow_handshake")?],
+            handshakes: [handshake("done")?, handshake("failed")?, handshake("slow")?],
             requests: Mutex::default(),
         })
     }
@@ -116,6 +139,13 @@ impl Meters {
         };
         counter.increment();
         histogram.observe_duration(took);
+    }
+
+    /// Counts a TLS handshake.
+    pub(super) fn shaken(&self, outcome: Handshake) {
+        if let Some(counter) = self.handshakes.get(outcome as usize) {
+            counter.increment();
+        }
     }
 
     /// Counts a connection that the server closed.

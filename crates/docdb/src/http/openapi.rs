@@ -11,6 +11,7 @@ use utoipa::openapi::path::{
 };
 use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{ComponentsBuilder, Schema};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
     Content, InfoBuilder, OpenApi, OpenApiBuilder, OpenApiVersion, Ref, RefOr, Required,
     ResponseBuilder, ResponsesBuilder,
@@ -29,6 +30,15 @@ const SCHEMAS: &str = include_str!("schemas.json");
 const ABOUT: &str = "\
 Documents over HTTP. Answers that fail have the shape `Error`; `docdb errors NAME` says what a code \
 means. Every answer names its request in the header X-Request-Id.";
+
+/// The name of the one way to say who asks.
+const KEY: &str = "key";
+
+const ABOUT_KEYS: &str = "\
+An API key, made by `docdb key add`. None is needed before the first one exists, unless the server is \
+reached from other machines. What a key must allow stands with each operation, as DATABASE=SCOPE: \
+`{database}` is that of the path, `*` is all of them and the server itself. Without a key, or with one \
+that is unknown or expired, the answer is 401; with one that does not allow it, 403.";
 
 pub(super) const ROUTES: &[Route] = &[Route {
     verb: Verb::Get,
@@ -63,6 +73,9 @@ fn describe() -> std::result::Result<OpenApi, String> {
             serde_json::from_value(text).map_err(|e| format!("the schema {name}: {e}"))?;
         components = components.schema(name, read);
     }
+    let mut scheme = Http::new(HttpAuthScheme::Bearer);
+    scheme.description = Some(ABOUT_KEYS.to_owned());
+    components = components.security_scheme(KEY, SecurityScheme::Http(scheme));
     let mut paths = PathsBuilder::new().build();
     for route in routes::all() {
         paths.add_path_operation(route.path, vec![method(route.verb)], operation(route)?);
@@ -93,6 +106,8 @@ fn method(verb: Verb) -> HttpMethod {
 fn operation(route: &Route) -> std::result::Result<Operation, String> {
     let mut operation =
         OperationBuilder::new().operation_id(Some(route.name)).description(Some(route.what));
+    let needed = route.grant().map(|grant| SecurityRequirement::new(KEY, [grant]));
+    operation = operation.securities(Some(needed));
     for name in in_path(route.path) {
         let schema = parse(schema_of_part(name))?;
         operation = operation.parameter(parameter(name, ParameterIn::Path, None, schema));
@@ -215,10 +230,16 @@ mod tests {
             assert_eq!(operation["operationId"], route.name, "{}", route.path);
             assert!(names.insert(route.name), "{} is there twice", route.name);
             assert!(!route.answers.is_empty() && !route.what.is_empty(), "{}", route.name);
+            let needed = match route.grant() {
+                Some(grant) => serde_json::json!([{ KEY: [grant] }]),
+                None => serde_json::json!([]),
+            };
+            assert_eq!(operation["security"], needed, "{}", route.name);
         }
         let count: usize =
             api["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum();
         assert_eq!(count, names.len());
+        assert_eq!(api["components"]["securitySchemes"][KEY]["scheme"], "bearer");
     }
 
     #[test]

@@ -124,6 +124,7 @@ pub(super) const ROUTES: &[Route] = &[
         name: "restore",
         what: "Make a new database of this name out of a backup below `backups`.",
         operation: Operation::Restore,
+        access: Access::Server,
         body: Shape::Json("BackupName"),
         answers: &[(201, Shape::Json("Restored"))],
         handler: |call| Box::pin(restore(call)),

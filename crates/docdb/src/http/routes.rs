@@ -11,6 +11,7 @@ use axum::response::Response;
 use axum::routing::{MethodFilter, MethodRouter, on};
 use base::error::Code;
 
+pub(super) use super::access::Access;
 use super::call::Call;
 use super::error::{Failure, Result};
 use super::parameters::Parameter;
@@ -28,19 +29,6 @@ pub(super) enum Verb {
     Post,
     Patch,
     Delete,
-}
-
-/// Who may call, once there are API keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    /// Everybody: nothing of the data is told.
-    Everybody,
-    /// Whoever may read the database.
-    Read,
-    /// Whoever may write to it.
-    Write,
-    /// Whoever administers it, or the server.
-    Admin,
 }
 
 /// How long an answer may be under way.

@@ -10,6 +10,7 @@ use tokio::sync::oneshot;
 use tokio::time::{Instant, timeout_at};
 
 use super::dispatch::{Asked, wire_id};
+use crate::auth::{Scope, Visitor};
 use crate::engine::{ChangeKind, ChangeOut, Changes, EngineError, How, Reply, Result, Served};
 
 /// Longest that a request waits for a change.
@@ -19,17 +20,31 @@ const CHANGE_BYTES: usize = 512;
 /// How often one that waits looks whether its client is still there.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-pub(super) fn changes(asked: Asked, served: &Arc<Served>, after: u64, limit: u32, wait_ms: u32) {
-    let wait = Duration::from_millis(u64::from(wait_ms)).min(WAIT_MAX);
-    let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
-    tokio::spawn(wait_for(asked, Arc::clone(served), Lsn(after), limit, wait));
+/// Who reads the feed of which database.
+pub(super) struct Reader {
+    served: Arc<Served>,
+    /// Asked again for every piece: the wait for one may outlive a key.
+    visitor: Visitor,
+    limit: usize,
 }
 
-async fn wait_for(asked: Asked, served: Arc<Served>, after: Lsn, limit: usize, wait: Duration) {
+impl Reader {
+    pub(super) fn new(served: &Arc<Served>, visitor: &Visitor, limit: u32) -> Self {
+        let limit = usize::try_from(limit).unwrap_or(usize::MAX).max(1);
+        Self { served: Arc::clone(served), visitor: visitor.clone(), limit }
+    }
+}
+
+pub(super) fn changes(asked: Asked, reader: Reader, after: u64, wait_ms: u32) {
+    let wait = Duration::from_millis(u64::from(wait_ms)).min(WAIT_MAX);
+    tokio::spawn(wait_for(asked, reader, Lsn(after), wait));
+}
+
+async fn wait_for(asked: Asked, mut reader: Reader, after: Lsn, wait: Duration) {
     let until = Instant::now() + wait;
     let mut position = after;
     loop {
-        let piece = match piece(&asked, &served, position, limit).await {
+        let piece = match piece(&asked, &mut reader, position).await {
             Ok(piece) => piece,
             Err(error) => return asked.refuse(&error),
         };
@@ -38,7 +53,7 @@ async fn wait_for(asked: Asked, served: Arc<Served>, after: Lsn, limit: usize, w
             return answer(asked, &piece);
         }
         let (tell, mut told) = oneshot::channel();
-        let watch = served.watch_while(position, move || _ = tell.send(()));
+        let watch = reader.served.watch_while(position, move || _ = tell.send(()));
         let _watching = match watch {
             Ok(watching) => watching,
             Err(error) => return asked.refuse(&error),
@@ -57,10 +72,13 @@ async fn wait_for(asked: Asked, served: Arc<Served>, after: Lsn, limit: usize, w
     }
 }
 
-async fn piece(asked: &Asked, served: &Arc<Served>, after: Lsn, limit: usize) -> Result<Changes> {
+async fn piece(asked: &Asked, reader: &mut Reader, after: Lsn) -> Result<Changes> {
+    let surface = &asked.shared.surface;
+    surface.auth.confirm(&mut reader.visitor, surface.engine.clock().wall())?;
+    reader.visitor.identity().require(Some(reader.served.name()), Scope::Read)?;
     let (tell, told) = oneshot::channel();
     let reply = Reply::new(move |piece: Result<Changes>| _ = tell.send(piece));
-    asked.shared.surface.engine.changes(served, after, limit, How::default(), reply);
+    surface.engine.changes(&reader.served, after, reader.limit, How::default(), reply);
     let silent = |_| EngineError::new(Code::Internal, "the engine did not answer");
     told.await.map_err(silent)?
 }

@@ -7,6 +7,8 @@
 //! | an answer waits and the client takes no byte | 30 s |
 //! | nothing is under way | for ever |
 //!
+//! The hello brings the API key, if one is needed; whoever has none that works is refused there.
+//!
 //! When the client has sent its last byte, what is under way is still answered. Its transactions
 //! end when the last request was answered.
 
@@ -22,11 +24,12 @@ use client::wire::{Failure, FrameBuffer, Hello, Next, Request, Welcome};
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::dispatch::{code_of, dispatch};
+use super::dispatch::{dispatch, failure_of};
 use super::metrics::Cut;
 use super::outbox::{Batch, Outbox, failed};
-use super::{HELLO_TIMEOUT, IN_FLIGHT_MAX, OUTBOX_BYTES_MAX, SEND_TIMEOUT, Surface};
-use crate::engine::Served;
+use super::{HELLO_TIMEOUT, IN_FLIGHT_MAX, OUTBOX_BYTES_MAX, Surface};
+use crate::auth::Visitor;
+use crate::engine::{EngineError, Served};
 use crate::scheduler::Lane;
 
 /// Memory of a buffer for frames that is not reserved.
@@ -92,6 +95,13 @@ impl Names {
     }
 }
 
+/// What only the reading half of a connection uses.
+pub(super) struct Local {
+    pub(super) names: Names,
+    /// Who said hello.
+    pub(super) visitor: Visitor,
+}
+
 /// Why a connection ends.
 enum End {
     /// The client has closed it, or the server stops and all is answered.
@@ -111,8 +121,8 @@ impl From<io::Error> for End {
 pub(super) async fn serve(surface: &Arc<Surface>, stream: &UnixStream) {
     let lane = surface.engine.new_lane();
     let mut inbox = FrameBuffer::new();
-    let end = match timeout(HELLO_TIMEOUT, hello(stream, &mut inbox)).await {
-        Ok(Ok(())) => {
+    let end = match timeout(HELLO_TIMEOUT, hello(surface, stream, &mut inbox)).await {
+        Ok(Ok(visitor)) => {
             let shared = Arc::new(Shared {
                 surface: Arc::clone(surface),
                 outbox: Outbox::new(surface.engine.budget.clone()),
@@ -120,7 +130,8 @@ pub(super) async fn serve(surface: &Arc<Surface>, stream: &UnixStream) {
                 databases: Mutex::default(),
                 transactions: Mutex::default(),
             });
-            talk(&shared, stream, inbox).await
+            let local = Local { names: Names::default(), visitor };
+            talk(&shared, local, stream, inbox).await
         }
         Ok(Err(end)) => end,
         Err(_) => End::Cut(Cut::Hello),
@@ -145,10 +156,10 @@ impl Drop for Leaving<'_> {
     }
 }
 
-async fn talk(shared: &Arc<Shared>, stream: &UnixStream, inbox: FrameBuffer) -> End {
+async fn talk(shared: &Arc<Shared>, local: Local, stream: &UnixStream, inbox: FrameBuffer) -> End {
     let _leaving = Leaving(shared);
     let end = tokio::select! {
-        end = read(shared, stream, inbox) => end,
+        end = read(shared, local, stream, inbox) => end,
         end = write(shared, stream) => end,
     };
     shared.outbox.close();
@@ -159,37 +170,52 @@ async fn talk(shared: &Arc<Shared>, stream: &UnixStream, inbox: FrameBuffer) -> 
     end
 }
 
-/// Reads the client's hello and welcomes it.
-async fn hello(stream: &UnixStream, inbox: &mut FrameBuffer) -> Result<(), End> {
+/// Reads the client's hello and welcomes it, once it is known who it is.
+async fn hello(
+    surface: &Surface,
+    stream: &UnixStream,
+    inbox: &mut FrameBuffer,
+) -> Result<Visitor, End> {
     while !inbox.is_ready() {
         stream.readable().await?;
         if fill(stream, inbox)? == Some(0) {
             return Err(End::Done);
         }
     }
-    let server = concat!("docdb ", env!("CARGO_PKG_VERSION"));
-    let refuse = |code, what: String| Err(Failure::new(code_of(code), what));
-    let outcome = match inbox.next() {
-        Next::Frame(body) => match Hello::decode(body) {
-            Ok(hello) => match hello.agreed() {
-                Some(version) => Ok((version, server)),
-                None => refuse(
-                    Code::Unsupported,
-                    format!("this server speaks version {} of the protocol", client::wire::VERSION),
-                ),
-            },
-            Err(error) => refuse(Code::InvalidRequestId, format!("no hello: {error}")),
-        },
+    let admitted = match inbox.next() {
+        Next::Frame(body) => admit(surface, body),
         Next::TooLarge { body_bytes, .. } => {
-            refuse(Code::FrameTooLarge, format!("no hello has {body_bytes} bytes"))
+            let what = format!("no hello has {body_bytes} bytes");
+            Err(EngineError::new(Code::FrameTooLarge, what))
         }
-        Next::More => refuse(Code::InvalidRequestId, "no hello".to_owned()),
+        Next::More => Err(EngineError::new(Code::InvalidRequestId, "no hello")),
+    };
+    let server = concat!("docdb ", env!("CARGO_PKG_VERSION"));
+    let outcome = match &admitted {
+        Ok((version, _)) => Ok((*version, server)),
+        Err(error) => {
+            surface.engine.track(error);
+            Err(failure_of(error))
+        }
     };
     let mut out = Vec::new();
-    let welcome = Welcome { outcome };
-    welcome.encode(&mut out).map_err(|error| io::Error::other(error.to_string()))?;
-    send(stream, &out).await?;
-    if welcome.outcome.is_ok() { Ok(()) } else { Err(End::Cut(Cut::Hello)) }
+    let encoded = Welcome { outcome }.encode(&mut out);
+    encoded.map_err(|error| io::Error::other(error.to_string()))?;
+    send(stream, &out, surface.options.send_timeout).await?;
+    admitted.map(|(_, visitor)| visitor).map_err(|_| End::Cut(Cut::Hello))
+}
+
+/// The version that both speak and who the client is.
+fn admit(surface: &Surface, body: &[u8]) -> Result<(u16, Visitor), EngineError> {
+    let hello = Hello::decode(body)
+        .map_err(|error| EngineError::new(Code::InvalidRequestId, format!("no hello: {error}")))?;
+    let version = hello.agreed().ok_or_else(|| {
+        let version = client::wire::VERSION;
+        let what = format!("this server speaks version {version} of the protocol");
+        EngineError::new(Code::Unsupported, what)
+    })?;
+    let now = surface.engine.clock().wall();
+    Ok((version, surface.auth.admit(Some(hello.key), now)?))
 }
 
 /// Reads what has come; none when nothing has.
@@ -205,14 +231,14 @@ fn fill(stream: &UnixStream, inbox: &mut FrameBuffer) -> io::Result<Option<usize
 }
 
 /// Writes all of it, as long as the client takes something now and then.
-async fn send(stream: &UnixStream, bytes: &[u8]) -> Result<(), End> {
+async fn send(stream: &UnixStream, bytes: &[u8], patience: Duration) -> Result<(), End> {
     let mut rest = bytes;
     while !rest.is_empty() {
         match stream.try_write(rest) {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::WriteZero).into()),
             Ok(written) => rest = rest.get(written..).unwrap_or_default(),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                match timeout(SEND_TIMEOUT, stream.writable()).await {
+                match timeout(patience, stream.writable()).await {
                     Ok(writable) => writable?,
                     Err(_) => return Err(End::Cut(Cut::SlowReader)),
                 }
@@ -232,21 +258,26 @@ async fn write(shared: &Shared, stream: &UnixStream) -> End {
             shared.outbox.filled().await;
             continue;
         }
-        if let Err(end) = send(stream, &batch.bytes).await {
+        let patience = shared.surface.options.send_timeout;
+        if let Err(end) = send(stream, &batch.bytes, patience).await {
             return end;
         }
     }
 }
 
 /// Reads requests and has them done.
-async fn read(shared: &Arc<Shared>, stream: &UnixStream, mut inbox: FrameBuffer) -> End {
-    let mut names = Names::default();
+async fn read(
+    shared: &Arc<Shared>,
+    mut local: Local,
+    stream: &UnixStream,
+    mut inbox: FrameBuffer,
+) -> End {
     let mut reserved: Option<Reservation> = None;
     let mut stopping = shared.surface.stopping.subscribe();
     loop {
         while inbox.is_ready() {
             has_room(&shared.outbox).await;
-            if !take_frame(shared, &mut names, &mut inbox) {
+            if !take_frame(shared, &mut local, &mut inbox) {
                 drained(&shared.outbox).await;
                 return End::Cut(Cut::Hello);
             }
@@ -337,7 +368,7 @@ async fn drained(outbox: &Outbox) {
 }
 
 /// Has the next frame done. False when the connection cannot go on behind it.
-fn take_frame(shared: &Arc<Shared>, names: &mut Names, inbox: &mut FrameBuffer) -> bool {
+fn take_frame(shared: &Arc<Shared>, local: &mut Local, inbox: &mut FrameBuffer) -> bool {
     let meters = &shared.surface.meters;
     match inbox.next() {
         Next::More => true,
@@ -345,7 +376,7 @@ fn take_frame(shared: &Arc<Shared>, names: &mut Names, inbox: &mut FrameBuffer) 
             meters.frames.increment();
             match Request::decode(body) {
                 Ok(request) => {
-                    dispatch(shared, names, &request);
+                    dispatch(shared, local, &request);
                     true
                 }
                 Err(error) => {

@@ -19,28 +19,24 @@ use crate::engine::{
 /// Most entries of a page of a list: a page of names of 128 bytes fits a frame many times.
 const LIST_MAX: usize = 10_000;
 
-pub(super) fn open(asked: Asked, name: &str, mode: OpenMode) {
-    with_name(asked, name, |asked, name| {
-        let engine = Arc::clone(&asked.shared.surface.engine);
-        match (engine.database(&name), mode) {
-            (Ok(served), OpenMode::Existing | OpenMode::OrCreate) => open_served(asked, &served),
-            (Err(error), OpenMode::Existing) => asked.refuse(&error),
-            (_, OpenMode::OrCreate | OpenMode::Create) => {
-                let reply = asked.reply(|asked, served: Arc<Served>| opened(asked, &served));
-                engine.change_server(reply, move |engine| {
-                    match engine.create_database(&name) {
-                        // Somebody else was faster, which is as good.
-                        Err(error)
-                            if error.code == Code::DbExists && mode == OpenMode::OrCreate =>
-                        {
-                            engine.database(&name)
-                        }
-                        created => created,
+pub(super) fn open(asked: Asked, name: Name, mode: OpenMode) {
+    let engine = Arc::clone(&asked.shared.surface.engine);
+    match (engine.database(&name), mode) {
+        (Ok(served), OpenMode::Existing | OpenMode::OrCreate) => open_served(asked, &served),
+        (Err(error), OpenMode::Existing) => asked.refuse(&error),
+        (_, OpenMode::OrCreate | OpenMode::Create) => {
+            let reply = asked.reply(|asked, served: Arc<Served>| opened(asked, &served));
+            engine.change_server(reply, move |engine| {
+                match engine.create_database(&name) {
+                    // Somebody else was faster, which is as good.
+                    Err(error) if error.code == Code::DbExists && mode == OpenMode::OrCreate => {
+                        engine.database(&name)
                     }
-                });
-            }
+                    created => created,
+                }
+            });
         }
-    });
+    }
 }
 
 fn open_served(asked: Asked, served: &Arc<Served>) {

@@ -17,12 +17,14 @@ use client::wire::{
     Answer, Call, Command, DropMode, Failure, Id, MetricsFormat, Request, Response,
 };
 
-use super::changes::changes;
-use super::connection::{Names, Shared, lock};
+use super::access;
+use super::changes::{Reader, changes};
+use super::connection::{Local, Shared, lock};
 use super::databases;
 use super::execute::execute;
 use super::reports;
 use super::scan::scan;
+use crate::auth::Visitor;
 use crate::engine::metrics::Operation;
 use crate::engine::{BackupTarget, DropCollection, EngineError, How, Reply, Result, Served};
 
@@ -186,17 +188,25 @@ pub(super) fn wire_id(id: &DocId) -> Id<'_> {
 }
 
 /// Has a request done. It is answered in any case, some at once and some later.
-pub(super) fn dispatch(shared: &Arc<Shared>, names: &mut Names, request: &Request<'_>) {
+pub(super) fn dispatch(shared: &Arc<Shared>, local: &mut Local, request: &Request<'_>) {
     let asked = Asked::new(shared, request);
     if shared.surface.is_stopping() {
         let error = EngineError::new(Code::PoolStopped, "the server is being shut down");
         asked.refuse(&error);
         return;
     }
-    match database_of(shared, request) {
-        Ok(Some(served)) => on_database(asked, names, &served, request),
-        Ok(None) => on_server(asked, request),
-        Err(error) => asked.refuse(&error),
+    let served = match database_of(shared, request) {
+        Ok(served) => served,
+        Err(error) => return asked.refuse(&error),
+    };
+    let (engine, auth) = (&shared.surface.engine, &shared.surface.auth);
+    let visitor = &mut local.visitor;
+    if let Err(denied) = access::permit(engine, auth, visitor, served.as_deref(), request) {
+        return asked.refuse(&denied.into());
+    }
+    match served {
+        Some(served) => on_database(asked, local, &served, request),
+        None => on_server(asked, &local.visitor, request),
     }
 }
 
@@ -217,10 +227,15 @@ fn unsupported(command: Command) -> EngineError {
     EngineError::new(Code::Unsupported, format!("this server does not do this: {command}"))
 }
 
-fn on_server(asked: Asked, request: &Request<'_>) {
+fn on_server(asked: Asked, visitor: &Visitor, request: &Request<'_>) {
     let surface = Arc::clone(&asked.shared.surface);
     match &request.call {
-        Call::OpenDb { name, mode } => databases::open(asked, name, *mode),
+        Call::OpenDb { name, mode } => with_name(asked, name, |asked, name| {
+            match access::mode(&surface.engine, visitor, &name, *mode) {
+                Ok(mode) => databases::open(asked, name, mode),
+                Err(denied) => asked.refuse(&denied.into()),
+            }
+        }),
         Call::ListDbs(page) => databases::list(asked, *page),
         Call::DropDb { name } => databases::drop_database(asked, name),
         Call::Stats => {
@@ -244,13 +259,16 @@ fn on_server(asked: Asked, request: &Request<'_>) {
     }
 }
 
-fn on_database(asked: Asked, names: &mut Names, served: &Arc<Served>, request: &Request<'_>) {
+fn on_database(asked: Asked, local: &mut Local, served: &Arc<Served>, request: &Request<'_>) {
     match &request.call {
         Call::Execute { ops, mode } => {
-            execute(asked, names, served, request.transaction, ops, *mode);
+            execute(asked, &mut local.names, served, request.transaction, ops, *mode);
         }
         Call::Scan(call) => scan(asked, served, request.transaction, call),
-        Call::Changes { after, limit, wait_ms } => changes(asked, served, *after, *limit, *wait_ms),
+        Call::Changes { after, limit, wait_ms } => {
+            let reader = Reader::new(served, &local.visitor, *limit);
+            changes(asked, reader, *after, *wait_ms);
+        }
         Call::Begin => databases::begin(asked, served),
         Call::Commit => databases::commit(asked, served, request.transaction),
         Call::Rollback => databases::rollback(asked, served, request.transaction),

@@ -93,6 +93,24 @@ fn a_line_of_json_is_one_object() {
 }
 
 #[test]
+fn of_libraries_only_warnings_are_written_whatever_the_level() {
+    let kept = Kept::default();
+    let writer = kept.clone();
+    let clock: ClockRef = Arc::new(Fixed);
+    let log = Log { level: LogLevel::Trace, format: LogFormat::Text };
+    let dispatch = dispatch(&log, &clock, move || writer.clone());
+    tracing::dispatcher::with_default(&dispatch, || {
+        tracing::trace!(target: "h2::codec", "authorization: Bearer docdb_s3cr3t");
+        tracing::info!(target: "hyper", "authorization: Bearer docdb_s3cr3t");
+        tracing::warn!(target: "hyper", "a warning");
+        tracing::trace!(target: "docstore::read", "ours");
+    });
+    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
+    assert!(!text.contains("s3cr3t"), "{text}");
+    assert_eq!(text.lines().count(), 2, "{text}");
+}
+
+#[test]
 fn days_are_those_of_the_calendar() {
     for (days, expected) in [
         (0, (1970, 1, 1)),

@@ -152,7 +152,7 @@ pub enum Command {
 /// The command of a statement; none for an empty one and for a comment.
 ///
 /// # Errors
-/// `InvalidArgument`, `InvalidId` and `Unsupported`, with what is wrong.
+/// `InvalidQuery`, `InvalidId` and `Unsupported`, with what is wrong.
 pub fn parse(statement: &str) -> Result<Option<Command>, Fault> {
     if shape(statement) == Shape::Nothing {
         return Ok(None);
@@ -369,10 +369,7 @@ mod tests {
             let refused = refused(text);
             assert!(refused.contains(expect), "{text}: {refused}");
         };
-        check(
-            ".craete 1 {}",
-            "InvalidArgument: there is no command `.craete`; did you mean .create?",
-        );
+        check(".craete 1 {}", "InvalidQuery: there is no command `.craete`; did you mean .create?");
         check("create 1 {}", "commands begin with a dot");
         check("\".ping\"", "commands begin with a dot");
         check(".query {}", "Unsupported: .query belongs to queries");

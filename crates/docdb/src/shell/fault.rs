@@ -5,8 +5,8 @@ use client::ErrorCode;
 /// What a command could not be done for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// A name of `docs/errors`, or one that a client has for itself: `InvalidArgument`,
-    /// `ConnectionLost`, `TimedOut`, `ProtocolError`.
+    /// A name of `docs/errors`, or one of the two that only a client can meet: `ConnectionLost` and
+    /// `ProtocolError`.
     pub code: &'static str,
     /// What happened, for people.
     pub message: String,
@@ -17,7 +17,7 @@ pub struct Fault {
 impl Fault {
     /// What was asked cannot be asked.
     pub fn argument(message: impl Into<String>) -> Self {
-        Self { code: "InvalidArgument", message: message.into(), outcome_unknown: false }
+        Self::coded(ErrorCode::InvalidQuery, message)
     }
 
     /// A fault that has a code, though no server said so.

@@ -10,7 +10,7 @@ use super::line::{Kind, Word};
 /// The id that a word means.
 ///
 /// # Errors
-/// `InvalidId` for a number that does not fit in 64 bits; `InvalidArgument` for JSON.
+/// `InvalidId` for a number that does not fit in 64 bits; `InvalidQuery` for JSON.
 pub fn parse_id(word: &Word<'_>) -> Result<Id, Fault> {
     match &word.kind {
         Kind::Quoted(text) => Ok(Id::from(text.clone().into_owned())),
@@ -80,7 +80,7 @@ mod tests {
         assert_eq!(parsed(uuid), Ok(Id::Uuid(Uuid::parse_str(uuid).unwrap())));
         assert_eq!(parsed(&uuid.to_uppercase()), Ok(Id::from(uuid.to_uppercase())));
         assert_eq!(parsed(&format!("\"{uuid}\"")), Ok(Id::from(uuid.to_owned())));
-        assert_eq!(parsed("{\"a\":1}"), Err("InvalidArgument"));
+        assert_eq!(parsed("{\"a\":1}"), Err("InvalidQuery"));
     }
 
     #[test]

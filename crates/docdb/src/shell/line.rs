@@ -119,7 +119,7 @@ pub fn shape(text: &str) -> Shape {
 /// The words of a statement.
 ///
 /// # Errors
-/// `InvalidArgument` for a string without its end, for brackets that do not match or never close,
+/// `InvalidQuery` for a string without its end, for brackets that do not match or never close,
 /// and for words that no white space separates.
 pub fn words(text: &str) -> Result<Vec<Word<'_>>, Fault> {
     let (mut words, mut at, mut closing) = (Vec::new(), 0, Vec::new());

@@ -118,7 +118,7 @@ mod tests {
         assert_eq!(printed(false, |out| out.ok("")), "OK\n");
         assert_eq!(printed(false, |out| out.ok("id=1")), "OK id=1\n");
         let fault = Fault::argument("two\nlines \u{1b}[2J");
-        let expect = "ERROR InvalidArgument: two\\nlines \\u001b[2J\n";
+        let expect = "ERROR InvalidQuery: two\\nlines \\u001b[2J\n";
         assert_eq!(printed(false, |out| out.error(&fault)), expect);
         assert!(printed(true, |out| out.error(&fault)).starts_with("\x1b[31mERROR\x1b[0m "));
         let unknown = Fault { outcome_unknown: true, ..fault };

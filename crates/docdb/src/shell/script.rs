@@ -155,10 +155,7 @@ mod tests {
 
     #[test]
     fn what_is_no_text_or_too_long_costs_its_line_only() {
-        assert_eq!(
-            statements(b".read \xff\n.ping\n"),
-            [(1, Err("InvalidArgument")), ok(2, ".ping")]
-        );
+        assert_eq!(statements(b".read \xff\n.ping\n"), [(1, Err("InvalidQuery")), ok(2, ".ping")]);
         let mut script = vec![b'x'; STATEMENT_BYTES_MAX + 10];
         script.extend_from_slice(b"\n.ping\n");
         assert_eq!(statements(&script), [(1, Err("PayloadTooLarge")), ok(2, ".ping")]);

@@ -13,9 +13,9 @@ const WAIT: Duration = Duration::from_millis(250);
 
 impl Session<'_> {
     pub(super) fn watch(&mut self, after: Option<u64>, count: Option<u64>) -> Result {
-        let after = match after {
-            Some(after) => after,
-            None => self.newest()?,
+        let (after, ahead_of) = match after {
+            Some(after) => (after, self.newest().ok().filter(|newest| *newest < after)),
+            None => (self.newest()?, None),
         };
         let interrupt = self.interrupt.clone();
         let following = interrupt.following();
@@ -24,6 +24,14 @@ impl Session<'_> {
         // The first request tells whether the position is still there.
         let mut change = changes.poll(Duration::ZERO)?;
         self.out.ok(&format!("database={} after={after}", self.database.name()))?;
+        if let Some(newest) = ahead_of {
+            // It may be a slip, or the position of another server or of a database that was
+            // restored: then nothing would come for a long time, and nobody would know why.
+            self.out.line(&format!(
+                "note: that is beyond the newest change, lsn={newest}; what is written up to {after} is \
+                 not shown"
+            ))?;
+        }
         self.out.flush()?;
         loop {
             if let Some(change) = change {

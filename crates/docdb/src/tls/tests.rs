@@ -141,5 +141,6 @@ fn the_time_that_a_certificate_has_left_is_told() {
         (WallMs(day(59).0 + 1000), Validity::Expired),
     ] {
         assert_eq!(tls.reload(now).unwrap(), expected, "{now:?}");
+        assert_eq!(tls.validity(now), expected, "{now:?}");
     }
 }

@@ -2,9 +2,13 @@
 //! the test throws away.
 #![expect(clippy::unwrap_used, reason = "a failure here is the test's")]
 
+mod alerts;
 mod documents;
+mod keys;
 mod limits;
 mod process;
 mod resources;
 mod streams;
+mod tls;
+mod typed;
 mod world;

@@ -7,6 +7,7 @@
 )]
 
 mod frames;
+mod keys;
 mod life;
 mod typed;
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 use base::clock::SystemClock;
 use base::io::RealDisk;
 use client::Client;
+use docdb::auth::{Auth, Exposure};
 use docdb::engine::{Engine, EngineOptions};
 use docdb::ipc::{Listening, Options, Surface, listen};
 use docdb::scheduler::SchedulerOptions;
@@ -31,6 +33,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// A server.
 struct Server {
     engine: Arc<Engine>,
+    auth: Arc<Auth>,
     path: PathBuf,
     listening: Option<Listening>,
     runtime: Runtime,
@@ -64,6 +67,12 @@ fn engine_of(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Arc<Engine>
     Engine::start(env, options).unwrap()
 }
 
+/// The keys of the server below `dir`.
+fn auth_in(dir: &Path) -> Arc<Auth> {
+    let data = dir.join("data");
+    Arc::new(Auth::open(&RealDisk::shared(), &data, Exposure::Closed).unwrap())
+}
+
 fn server_with(change: impl FnOnce(&mut Options)) -> Server {
     server_of(|_| {}, change)
 }
@@ -79,13 +88,15 @@ fn server_of(
         path: path.clone(),
         max_connections: None,
         frame_timeout: Duration::from_secs(30),
+        send_timeout: docdb::ipc::SEND_TIMEOUT,
     };
     change(&mut options);
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_all().build().unwrap();
-    let surface = Surface::new(Arc::clone(&engine), options).unwrap();
+    let auth = auth_in(dir.path());
+    let surface = Surface::new(Arc::clone(&engine), Arc::clone(&auth), options).unwrap();
     let listening = runtime.block_on(async { listen(surface, None) }).unwrap();
-    Server { engine, path, listening: Some(listening), runtime, _dir: dir }
+    Server { engine, auth, path, listening: Some(listening), runtime, _dir: dir }
 }
 
 fn server() -> Server {

@@ -50,7 +50,6 @@ fn what_cannot_be_a_key_is_refused_before_anything_is_made() {
         &["add", "ci", "--grant", "../x=read"],
         &["add", "ci", "--grant", "*=read", "--expires", "0"],
         &["add", "ci", "--grant", "*=read", "--expires", "soon"],
-        &["add", "ci", "--grant", "*=read", "--namespaces-in", ".x"],
     ] {
         assert_eq!(key(&data, args).status.code(), Some(2), "{args:?}");
     }

@@ -50,6 +50,7 @@ fn play(transcript: &Transcript, address: &str) -> Vec<Vec<String>> {
     let mut played = transcript::Played::new(transcript);
     let options = Options {
         address: address.to_owned(),
+        ca_file: None,
         key: String::new(),
         timeout: std::time::Duration::from_secs(60),
         on_error: OnError::Continue,

@@ -5,7 +5,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base::clock::WallMs;
-use base::words::Name;
 use serde_json::{Map, Value, json};
 
 use super::KEYS_MAX;
@@ -36,7 +35,6 @@ fn checksum<'a>(keys: impl Iterator<Item = &'a Key>) -> String {
             key.created.0.to_string(),
             key.expires.map(|at| at.0.to_string()).unwrap_or_default(),
             grants.join(" "),
-            key.namespaces_in.as_ref().map(|name| name.as_str().to_owned()).unwrap_or_default(),
         ];
         for field in fields {
             lines.push_str(&field);
@@ -56,7 +54,6 @@ pub(super) fn render(keys: &[Arc<Key>]) -> Vec<u8> {
             "created_ms": key.created.0,
             "expires_ms": key.expires.map(|at| at.0),
             "grants": grants,
-            "namespaces_in": key.namespaces_in.as_ref().map(Name::as_str),
         })
     };
     let file = json!({
@@ -110,11 +107,8 @@ fn key(item: Value) -> Parsed<Key> {
     }
     let grant = |item| text(item)?.parse::<Grant>().map_err(|_| "a grant is malformed");
     let grants = items.into_iter().map(grant).collect::<Parsed<Vec<Grant>>>()?;
-    let name =
-        |name: Value| Name::new(&text(name)?).map_err(|_| "the name of a database is malformed");
-    let namespaces_in = some(take(&mut fields, "namespaces_in")?).map(name).transpose()?;
     end(&fields)?;
-    Ok(Key { hash, label, created: WallMs(created), expires, grants, namespaces_in })
+    Ok(Key { hash, label, created: WallMs(created), expires, grants })
 }
 
 fn take(fields: &mut Map<String, Value>, name: &str) -> Parsed<Value> {

@@ -123,7 +123,7 @@ pub(super) const ROWS: &[Setting] = &[
         name: "http.header_timeout",
         kind: time(millis(10), minutes(10)),
         default: "10s",
-        what: "How long a client may take to send the head of a request once it began.",
+        what: "How long a client may take for a TLS handshake, and for the head of a request once it began.",
         trade: "Shorter cuts slow clients sooner, also honest ones on bad lines.",
         reader: Reader::Http,
         only: &[LISTENING],

@@ -15,15 +15,23 @@ struct Server {
 }
 
 fn command(dir: &Path) -> Command {
+    command_at(dir, "127.0.0.1:0")
+}
+
+fn command_at(dir: &Path, address: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
-    command.args(["serve", "--http", "127.0.0.1:0", "--socket", "off", "--log.format", "json"]);
+    command.args(["serve", "--http", address, "--socket", "off", "--log.format", "json"]);
     command.arg("--data-dir").arg(dir).stdin(Stdio::null()).stderr(Stdio::piped());
     command
 }
 
 impl Server {
     fn start(dir: &Path) -> Self {
-        let mut child = command(dir).spawn().unwrap();
+        Self::run(&mut command(dir))
+    }
+
+    fn run(command: &mut Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
         let address = loop {
             let line = lines.next().expect("the server says where it listens").unwrap();
@@ -136,9 +144,104 @@ fn a_server_that_cannot_start_says_why() {
     assert!(said.contains("cannot listen") && said.contains(&taken), "{said}");
     let (code, said) = run_with(&dir.path().join("other"), "0.0.0.0:0");
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains("beyond loopback"), "{said}");
+    assert!(said.contains("beyond loopback") && said.contains("docdb key add"), "{said}");
     let (code, said) = run(&["--scheduler.worker=3"]);
     assert_eq!(code, Some(2), "{said}");
+}
+
+/// Makes a key in a directory of data.
+fn key(data: &Path, grant: &str) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
+    let output = command.args(["key", "add", grant, "--grant", grant, "--data-dir"]).arg(data);
+    let output = output.output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
+}
+
+fn status(server: &Server, path: &str, key: Option<&str>) -> u16 {
+    let value = key.map(|key| format!("Bearer {key}"));
+    let headers: Vec<_> = value.iter().map(|value| ("authorization", value.as_str())).collect();
+    Client::to(server.address).ask("GET", path, &headers, b"").status
+}
+
+#[test]
+fn a_server_that_others_reach_starts_with_a_key_and_asks_everybody_for_one() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let key = key(&data, "*=read");
+    let mut server = Server::run(&mut command_at(&data, "0.0.0.0:0"));
+    server.address.set_ip(std::net::Ipv4Addr::LOCALHOST.into());
+    assert_eq!(status(&server, "/health/live", None), 200);
+    assert_eq!(status(&server, "/v1/databases", None), 401);
+    assert_eq!(status(&server, "/v1/databases", Some(&key)), 200);
+    server.signal("-TERM");
+    assert_eq!(server.code(), Some(0));
+}
+
+#[test]
+fn keys_made_while_a_server_runs_are_asked_for_from_then_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let server = Server::start(&data);
+    assert_eq!(status(&server, "/v1/databases", None), 200);
+    let key = key(&data, "*=read");
+    server.signal("-HUP");
+    // Without the signal it takes two seconds, which is also as long as this waits at worst.
+    while status(&server, "/v1/databases", None) == 200 {}
+    assert_eq!(status(&server, "/v1/databases", None), 401);
+    assert_eq!(status(&server, "/v1/databases", Some(&key)), 200);
+    server.signal("-TERM");
+    assert_eq!(server.code(), Some(0), "SIGHUP has not ended it");
+}
+
+#[test]
+fn what_is_wrong_is_told_to_the_webhook() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    #[expect(clippy::disallowed_methods, reason = "a directory of the test's own")]
+    std::fs::create_dir_all(data.join("db-0123")).unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/hook", listener.local_addr().unwrap());
+    let server = Server::run(command(&data).env("DOCDB_ALERTS_WEBHOOK_URL", url));
+    // What else is wrong with the machine may come first.
+    let alert = loop {
+        let (mut stream, _) = listener.accept().unwrap();
+        let alert = post(&mut stream);
+        if alert["condition"] == "directory_refused" {
+            break alert;
+        }
+    };
+    assert_eq!((&alert["event"], &alert["source"]), (&"raised".into(), &"docdb".into()));
+    assert!(alert["subject"].as_str().unwrap().ends_with("db-0123"), "{alert}");
+    assert_eq!(alert["server"].as_str(), data.to_str());
+    let metrics = || {
+        let text = Client::to(server.address).ask("GET", "/metrics", &[], b"").text();
+        text.contains("docdb_standing_alerts{condition=\"directory_refused\"} 1")
+    };
+    while !metrics() {}
+    server.signal("-TERM");
+    assert_eq!(server.code(), Some(0));
+}
+
+/// Reads one POST, answers that it was taken, and says what it brought.
+fn post(stream: &mut std::net::TcpStream) -> serde_json::Value {
+    let mut reader = BufReader::new(stream.try_clone().unwrap());
+    let mut length = 0;
+    loop {
+        let mut line = String::new();
+        assert!(reader.read_line(&mut line).unwrap() > 0, "a whole request comes");
+        if let Some(value) = line.to_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().unwrap();
+        }
+        if line == "\r\n" {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    let answer = b"HTTP/1.1 204 No Content\r\nconnection: close\r\n\r\n";
+    std::io::Write::write_all(stream, answer).unwrap();
+    serde_json::from_slice(&body).unwrap()
 }
 
 fn run_with(dir: &Path, address: &str) -> (Option<i32>, String) {

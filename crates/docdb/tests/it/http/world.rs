@@ -2,14 +2,17 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::clock::SystemClock;
+use base::clock::{Clock as _, SystemClock};
 use base::io::RealDisk;
+use docdb::auth::{Auth, Exposure, KeyFile, Wanted};
 use docdb::config::{Machine, Settings, Sources};
 use docdb::engine::Engine;
 use docdb::http::{Listening, Surface, listen};
+use docdb::tls::ServerTls;
 use serde_json::Value;
 use tempfile::TempDir;
 use wal::Environment;
@@ -21,6 +24,9 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub(super) struct World {
     pub(super) address: SocketAddr,
     pub(super) engine: Arc<Engine>,
+    pub(super) auth: Arc<Auth>,
+    pub(super) tls: Option<Arc<ServerTls>>,
+    pub(super) data: PathBuf,
     pub(super) listening: Listening,
     _runtime: tokio::runtime::Runtime,
     _dir: TempDir,
@@ -44,15 +50,38 @@ impl World {
         let env =
             Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None };
         let engine = Engine::start(env, docdb::serve::options(&config)).unwrap();
-        let surface = Surface::new(Arc::clone(&engine), config.http.unwrap()).unwrap();
+        let (disk, http) = (RealDisk::shared(), config.http.unwrap());
+        let auth = Auth::open(&disk, &config.data_dir, Exposure::of(Some(&http))).unwrap();
+        let auth = Arc::new(auth);
+        let now = engine.clock().wall();
+        let tls = http.tls.as_ref().map(|files| ServerTls::load(&disk, files, now).unwrap());
+        let tls = tls.map(Arc::new);
+        let surface = Surface::new(Arc::clone(&engine), Arc::clone(&auth), http).unwrap();
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
-        let listening = runtime.block_on(listen(surface, None)).unwrap();
+        let listening = runtime.block_on(listen(surface, tls.clone(), None)).unwrap();
         let address = listening.address;
-        Self { address, engine, listening, _runtime: runtime, _dir: dir }
+        let data = config.data_dir;
+        Self { address, engine, auth, tls, data, listening, _runtime: runtime, _dir: dir }
+    }
+
+    /// Makes a key that allows this, and has the server know it.
+    pub(super) fn key(&self, label: &str, grants: &[&str]) -> String {
+        let grants = grants.iter().map(|grant| grant.parse().unwrap()).collect();
+        let wanted = Wanted { label: label.to_owned(), expires: None, grants };
+        let file = KeyFile::new(&RealDisk::shared(), &self.data);
+        let made = file.add(wanted, SystemClock::new().wall()).unwrap();
+        self.auth.reload().unwrap();
+        made.secret.reveal().to_owned()
+    }
+
+    /// Removes a key, and has the server know it.
+    pub(super) fn remove_key(&self, label: &str) {
+        KeyFile::new(&RealDisk::shared(), &self.data).remove(label).unwrap();
+        self.auth.reload().unwrap();
     }
 
     pub(super) fn connect(&self) -> Client {

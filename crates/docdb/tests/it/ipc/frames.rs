@@ -184,6 +184,40 @@ fn a_client_that_does_not_read_its_answers_is_held_back_and_then_gets_all_of_the
 }
 
 #[test]
+fn a_client_that_takes_none_of_its_answers_is_cut_and_what_waits_for_it_is_let_go() {
+    const REQUESTS: u64 = 400;
+    let server = server_with(|options| options.send_timeout = Duration::from_millis(50));
+    let large = format!("\"{}\"", "x".repeat(100_000));
+    server.client().database("default").collection("default").create(1, &large).unwrap();
+    let at_rest = server.engine.health().memory.used;
+    let mut raw = Raw::welcomed(&server);
+    let mut out = Vec::new();
+    Request::new(REQUESTS + 1, 0, Call::OpenDb { name: "default", mode: OpenMode::Existing })
+        .encode(&mut out)
+        .unwrap();
+    raw.stream.write_all(&out).unwrap();
+    assert!(Response::decode(&raw.frame().unwrap()).unwrap().outcome.is_ok());
+    out.clear();
+    for id in 1..=REQUESTS {
+        let ops = vec![Op::read("default", 1)].into();
+        let call = Call::Execute { ops, mode: ExecuteMode::Atomic };
+        Request::new(id, 1, call).encode(&mut out).unwrap();
+    }
+    // The server may have cut it before it has read all of them.
+    _ = raw.stream.write_all(&out);
+    let cut = "docdb_ipc_cut_connections_total{why=\"slow_reader\"}";
+    wait_until("the connection is cut", || server.metric(cut) == 1);
+    wait_until("its memory is free", || server.engine.health().memory.used <= at_rest);
+    // What it could have taken is still there, and then the end.
+    let mut rest = Vec::new();
+    match raw.stream.read_to_end(&mut rest) {
+        Ok(_) => {}
+        Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset),
+    }
+    assert!(rest.len() < 400 * 100_000, "{} bytes were taken", rest.len());
+}
+
+#[test]
 fn what_is_under_way_when_the_client_has_said_its_last_is_still_answered() {
     let server = server();
     let mut raw = Raw::welcomed(&server);

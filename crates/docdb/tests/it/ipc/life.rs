@@ -19,10 +19,11 @@ fn listen_at(server: &Server, path: &std::path::Path) -> std::io::Result<docdb::
         path: path.to_owned(),
         max_connections: None,
         frame_timeout: Duration::from_secs(30),
+        send_timeout: docdb::ipc::SEND_TIMEOUT,
     };
     // Of an engine of its own, because the metrics of a process are registered once.
     let engine = super::engine(dir.path());
-    let surface = Surface::new(Arc::clone(&engine), options).unwrap();
+    let surface = Surface::new(Arc::clone(&engine), super::auth_in(dir.path()), options).unwrap();
     let listening = server.runtime.block_on(async { listen(surface, None) });
     engine.close().unwrap();
     listening
