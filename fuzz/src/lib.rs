@@ -22,6 +22,7 @@ pub mod name;
 pub mod patch;
 pub mod shell_line;
 pub mod slots;
+pub mod vector_file;
 pub mod wal_frame;
 pub mod wal_log;
 
@@ -53,6 +54,7 @@ pub const ALL: &[Target] = &[
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
     Target { name: "shell_line", run: shell_line::run, seeds: shell_line::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },
+    Target { name: "vector_file", run: vector_file::run, seeds: vector_file::seeds },
     Target { name: "wal_frame", run: wal_frame::run, seeds: wal_frame::seeds },
     Target { name: "wal_log", run: wal_log::run, seeds: wal_log::seeds },
 ];

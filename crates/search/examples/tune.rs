@@ -56,7 +56,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         started.elapsed(),
         options.kernels.name(),
     );
-    println!("calibration {:?}", index.calibration());
+    println!("calibration {:?}", index.calibration().collect::<Vec<_>>());
     let truth: Vec<Vec<u32>> = queries
         .chunks_exact(dims)
         .map(|query| {

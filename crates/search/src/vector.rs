@@ -21,6 +21,7 @@ mod build;
 mod calibrate;
 mod code;
 mod error;
+mod file;
 mod filter;
 mod index;
 mod kernel;
@@ -35,6 +36,7 @@ mod top;
 
 pub use build::Options;
 pub use error::VectorError;
+pub use file::{ReadRanges, VectorFile, Written};
 pub use filter::RowSet;
 pub use kernel::{Element, Kernels};
 pub use metric::Metric;
@@ -93,6 +95,8 @@ impl Space {
 #[derive(Debug, Clone)]
 pub struct VectorIndex {
     index: Index,
+    /// Rotated, exactly: what a merge starts from, and what no search needs.
+    centroids: Vec<f32>,
     lists: Vec<List>,
 }
 
@@ -103,8 +107,7 @@ impl VectorIndex {
     /// [`VectorError::OutOfRange`] for options that are, and [`VectorError::NotFinite`] for a
     /// row with an element that is no number.
     pub fn build(options: &Options, rows: Rows<'_>) -> Result<Self, VectorError> {
-        let (index, lists) = build::build(options, rows)?;
-        Ok(Self { index, lists })
+        build::build(options, rows)
     }
 
     /// Space for searches.
@@ -137,7 +140,7 @@ impl VectorIndex {
             filter: request.filter,
         };
         let near = searcher.run(query, &mut space.scratch)?;
-        Ok(self.hits(near))
+        Ok(hits(self.index.metric, near))
     }
 
     /// The same rows by comparing with each one: exact, and slow.
@@ -152,7 +155,8 @@ impl VectorIndex {
         filter: Option<&RowSet>,
     ) -> Result<Vec<Hit>, VectorError> {
         self.check(&rows, query, k)?;
-        Ok(self.hits(build::exact(&self.index, rows, query, k, filter, 0..rows.len())))
+        let near = build::exact(&self.index, rows, query, k, filter, 0..rows.len());
+        Ok(hits(self.index.metric, near))
     }
 
     /// The number of rows.
@@ -185,35 +189,63 @@ impl VectorIndex {
         self.lists.iter().map(|list| list.bytes().len()).sum()
     }
 
-    /// The recall that was measured for each reach when the index was built.
-    #[must_use]
-    pub fn calibration(&self) -> &[(f32, f32)] {
-        &self.index.calibration.points
+    /// Each reach that was tried when the index was built, with the recall that was measured.
+    pub fn calibration(&self) -> impl Iterator<Item = (f32, f32)> + '_ {
+        self.index.calibration.points.iter().map(|point| (point.reach, point.recall))
     }
 
-    fn hits(&self, near: Vec<Near>) -> Vec<Hit> {
-        let metric = self.index.metric;
-        near.into_iter()
-            .map(|near| Hit { row: near.row, distance: metric.reported(near.distance) })
-            .collect()
+    /// Writes the index and its raw rows as one file; see `docs/formats/vectors.md`. `identity` is
+    /// what the file is known by, and what opening it has to name.
+    ///
+    /// # Errors
+    /// [`VectorError::Write`] when `out` takes no more, and as [`search`](Self::search) for rows that
+    /// are not those of the index.
+    pub fn write(
+        &self,
+        rows: Rows<'_>,
+        identity: &[u8; 16],
+        out: &mut dyn std::io::Write,
+    ) -> Result<Written, VectorError> {
+        self.check_rows(&rows)?;
+        file::write(self, rows, identity, out)
     }
 
     fn check(&self, rows: &Rows<'_>, query: &[f32], k: usize) -> Result<(), VectorError> {
-        if k > K_MAX {
-            return Err(VectorError::OutOfRange { what: "k", min: 0, max: K_MAX, found: k });
-        }
-        let wanted = self.index.rotation.dims();
-        for found in [query.len(), rows.dims()] {
-            if found != wanted {
-                return Err(VectorError::Dimension { wanted, found });
-            }
-        }
-        if rows.len() != self.index.rows {
-            let (rows, found) = (self.index.rows, rows.len());
-            return Err(VectorError::OutOfRange { what: "rows", min: rows, max: rows, found });
-        }
-        check_vector(query)
+        self.check_rows(rows)?;
+        check_request(&self.index, query, k)
     }
+
+    fn check_rows(&self, rows: &Rows<'_>) -> Result<(), VectorError> {
+        let (wanted, found) = (self.index.rotation.dims(), rows.dims());
+        if found != wanted {
+            return Err(VectorError::Dimension { wanted, found });
+        }
+        let (wanted, found) = (self.index.rows, rows.len());
+        if found != wanted {
+            let (what, min, max) = ("rows", wanted, wanted);
+            return Err(VectorError::OutOfRange { what, min, max, found });
+        }
+        Ok(())
+    }
+}
+
+/// What was found, as it is reported.
+fn hits(metric: Metric, near: Vec<Near>) -> Vec<Hit> {
+    near.into_iter()
+        .map(|near| Hit { row: near.row, distance: metric.reported(near.distance) })
+        .collect()
+}
+
+/// Whether a query fits an index.
+fn check_request(index: &Index, query: &[f32], k: usize) -> Result<(), VectorError> {
+    if k > K_MAX {
+        return Err(VectorError::OutOfRange { what: "k", min: 0, max: K_MAX, found: k });
+    }
+    let wanted = index.rotation.dims();
+    if query.len() != wanted {
+        return Err(VectorError::Dimension { wanted, found: query.len() });
+    }
+    check_vector(query)
 }
 
 /// Whether vectors may have this dimension.

@@ -7,7 +7,8 @@
 use base::rng::Rng;
 use base::workers::parallel;
 
-use super::calibrate::{Calibration, REACHES};
+use super::VectorIndex;
+use super::calibrate::{Calibration, Point, REACHES};
 use super::code::Encoder;
 use super::error::VectorError;
 use super::index::{Centroids, Cluster, Index};
@@ -91,7 +92,7 @@ struct Build<'a> {
 }
 
 /// Builds an index of `rows`.
-pub(crate) fn build(options: &Options, rows: Rows<'_>) -> Result<(Index, Vec<List>), VectorError> {
+pub(crate) fn build(options: &Options, rows: Rows<'_>) -> Result<VectorIndex, VectorError> {
     let extra_bits = options.extra_bits.unwrap_or_else(|| extra_bits_for(rows.dims()));
     let max = usize::from(super::code::EXTRA_BITS_MAX);
     if usize::from(extra_bits) > max {
@@ -122,12 +123,13 @@ pub(crate) fn build(options: &Options, rows: Rows<'_>) -> Result<(Index, Vec<Lis
         metric: build.metric,
         shape,
         rows: rows.len(),
+        seed: options.seed,
         centroids: Centroids::new(build.kernels, shape.dims, &centroids, about),
         rotation: build.rotation,
         calibration: Calibration::default(),
     };
     index.calibration = calibrate(&index, &lists, rows, build.threads, &mut rng)?;
-    Ok((index, lists))
+    Ok(VectorIndex { index, centroids, lists })
 }
 
 fn row_count(list: &List) -> u32 {
@@ -252,7 +254,7 @@ fn calibrate(
 ) -> Result<Calibration, VectorError> {
     if lists.len() == 1 || rows.is_empty() {
         // There is but one cluster to look at.
-        return Ok(Calibration { points: vec![(0.0, 1.0)] });
+        return Ok(Calibration::new([Point { reach: 0.0, recall: 1.0, clusters: 1.0 }]));
     }
     let queries = sample(rows.len(), CALIBRATION_QUERIES, rng);
     let source = Memory { kernels: index.kernels, lists, rows };
@@ -261,31 +263,39 @@ fn calibrate(
         index.kernels.decode_row(rows.element(), rows.row(queries[at]), &mut query);
         // The row itself is found by any search and says nothing.
         let k = CALIBRATION_K + 1;
-        let exact = exact(index, rows, &query, k, None, 0..rows.len());
-        let farthest = exact.last().map_or(f32::INFINITY, |near| near.distance);
         let mut scratch = Scratch::new(index);
+        let element = rows.element();
+        let effort = Effort::Recall(f32::INFINITY);
+        let whole = Searcher { index, source: &source, element, k, effort, filter: None };
+        let exact = whole.run(&query, &mut scratch)?;
+        let farthest = exact.last().map_or(f32::INFINITY, |near| near.distance);
         REACHES
             .iter()
             .map(|&reach| {
                 let effort = Effort::Reach(reach);
-                let element = rows.element();
                 let searcher =
                     Searcher { index, source: &source, element, k, effort, filter: None };
                 let near = searcher.run(&query, &mut scratch)?;
                 // A row at the distance of the last is as good as it.
                 let hits = near.iter().filter(|near| near.distance <= farthest).count();
-                Ok((hits.saturating_sub(1), exact.len().saturating_sub(1)))
+                let clusters = scratch.work().clusters;
+                Ok((hits.saturating_sub(1), exact.len().saturating_sub(1), clusters))
             })
             .collect::<Result<Vec<_>, VectorError>>()
     });
-    let mut sums = vec![(0, 0); REACHES.len()];
+    let mut sums = vec![(0, 0, 0); REACHES.len()];
+    let count = queries.len().max(1) as f32;
     for query in found {
-        for (sum, (hits, wanted)) in sums.iter_mut().zip(query?) {
-            *sum = (sum.0 + hits, sum.1 + wanted);
+        for (sum, (hits, wanted, clusters)) in sums.iter_mut().zip(query?) {
+            *sum = (sum.0 + hits, sum.1 + wanted, sum.2 + clusters);
         }
     }
-    let recalls = sums.iter().map(|(hits, wanted)| *hits as f32 / (*wanted).max(1) as f32);
-    Ok(Calibration::new(REACHES.iter().copied().zip(recalls)))
+    let points = REACHES.iter().zip(sums).map(|(&reach, (hits, wanted, clusters))| Point {
+        reach,
+        recall: hits as f32 / wanted.max(1) as f32,
+        clusters: clusters as f32 / count,
+    });
+    Ok(Calibration::new(points))
 }
 
 /// The nearest rows by comparing with every one of `range`.

@@ -41,6 +41,9 @@ pub enum VectorError {
         /// What was found.
         what: &'static str,
     },
+    /// A file could not be written.
+    #[error("the vector index could not be written: {0}")]
+    Write(Arc<io::Error>),
     /// A file could not be read.
     #[error("the vector index could not be read: {0}")]
     Read(Arc<io::Error>),
@@ -54,12 +57,13 @@ impl Coded for VectorError {
             }
             Self::Damaged { .. } => Code::CorruptRecord,
             Self::Read(_) => Code::FileRead,
+            Self::Write(_) => Code::FileWrite,
         }
     }
 
     fn category(&self) -> Category {
         match self {
-            Self::Read(error) => Category::of_io(error),
+            Self::Read(error) | Self::Write(error) => Category::of_io(error),
             Self::Dimension { .. }
             | Self::NotFinite { .. }
             | Self::OutOfRange { .. }

@@ -18,6 +18,7 @@ pub(crate) struct Index {
     pub(crate) metric: Metric,
     pub(crate) shape: Shape,
     pub(crate) rows: usize,
+    pub(crate) seed: u64,
     pub(crate) rotation: Rotation,
     pub(crate) centroids: Centroids,
     pub(crate) calibration: Calibration,
@@ -42,7 +43,7 @@ impl Index {
     }
 }
 
-/// The centroids, rotated, in bytes to find the nearest by.
+/// The centroids, rotated, in bytes to find the nearest by. All that a search needs of them.
 #[derive(Debug, Clone)]
 pub(crate) struct Centroids {
     dims: usize,
@@ -100,8 +101,36 @@ impl Centroids {
         Self { dims, codes, scales, clusters }
     }
 
+    /// The same from a file: what `codes`, `scales` and `clusters` say.
+    pub(crate) fn from_parts(
+        dims: usize,
+        codes: &[u8],
+        scales: Vec<(f32, f32)>,
+        clusters: Vec<Cluster>,
+    ) -> Self {
+        assert_eq!(codes.len(), clusters.len().next_multiple_of(GROUP) * dims, "whole groups");
+        assert_eq!(scales.len(), clusters.len(), "one scale for each cluster");
+        Self { dims, codes: AlignedBytes::copy_of(codes), scales, clusters }
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.clusters.len()
+    }
+
+    pub(crate) fn codes(&self) -> &[u8] {
+        self.codes.as_slice()
+    }
+
+    pub(crate) fn scales(&self) -> &[(f32, f32)] {
+        &self.scales
+    }
+
+    pub(crate) fn clusters(&self) -> &[Cluster] {
+        &self.clusters
+    }
+
+    pub(crate) fn get(&self, cluster: u32) -> Option<&Cluster> {
+        self.clusters.get(cluster as usize)
     }
 
     pub(crate) fn cluster(&self, cluster: u32) -> &Cluster {

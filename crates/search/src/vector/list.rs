@@ -1,14 +1,16 @@
-//! A posting list: the rows of one cluster with their codes, as bytes in the order in which a scan reads them.
+//! A posting list: the rows of one cluster with their codes, as the bytes that a file has too.
 //!
 //! | part | bytes |
 //! |---|---|
 //! | header | 64 |
-//! | blocks of 64 rows: one-bit codes, `add`, `rescale` | `⌈rows / 64⌉ * (64 * code_bytes + 512)` |
-//! | extra bits, row by row | `rows * extra_bytes`, padded to 64 |
-//! | `add` and `rescale` of the fine code, row by row | `rows * 8`, padded to 64 |
 //! | row numbers, ascending | `rows * 4`, padded to 64 |
+//! | blocks of 64 rows: one-bit codes, `add`, `rescale` | `⌈rows / 64⌉ * (64 * code_bytes + 512)` |
+//! | `add` and `rescale` of the fine code, row by row | `rows * 8`, padded to 64 |
+//! | extra bits, row by row | `rows * extra_bytes`, padded to 64 |
 //!
-//! The header is zero in memory. A row that is not there, in the last block, has an
+//! The first three parts are the *front*, the last two the *back*: a search that reads from a store far
+//! away reads fronts alone, and [`List`] may be one. The header matters in files only; see
+//! [`super::file`]. A row that is not there, in the last block, has an
 //! `add` of infinity, so that no bound keeps it. The extra bits of a row are planes of 4, 2 and 1 bits a
 //! dimension, as many as its number of extra bits has ones; see
 //! [`Kernels::plane_dot`](super::kernel::Kernels::plane_dot) for the order within one.
@@ -45,20 +47,20 @@ impl Shape {
 
     /// Where the parts of a list of `rows` rows are.
     pub(crate) fn parts(self, rows: usize) -> Parts {
-        let extra = HEADER_BYTES + rows.div_ceil(BLOCK) * block_bytes(self.code_bytes());
-        let fine = extra + (rows * self.extra_bytes()).next_multiple_of(64);
-        let numbers = fine + (rows * 8).next_multiple_of(64);
-        let end = numbers + (rows * 4).next_multiple_of(64);
-        Parts { extra, fine, numbers, end }
+        let blocks = HEADER_BYTES + (rows * 4).next_multiple_of(64);
+        let front = blocks + rows.div_ceil(BLOCK) * block_bytes(self.code_bytes());
+        let extra = front + (rows * 8).next_multiple_of(64);
+        let end = extra + (rows * self.extra_bytes()).next_multiple_of(64);
+        Parts { blocks, front, extra, end }
     }
 }
 
-/// Where the parts of a list begin.
+/// Where the parts of a list begin; `front` is where the front ends and the back begins.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Parts {
+    pub(crate) blocks: usize,
+    pub(crate) front: usize,
     pub(crate) extra: usize,
-    pub(crate) fine: usize,
-    pub(crate) numbers: usize,
     pub(crate) end: usize,
 }
 
@@ -86,7 +88,7 @@ pub(crate) struct Summary {
 }
 
 impl List {
-    /// The list that `bytes` are, of which the caller has checked length and header.
+    /// The list, or the front of one, that `bytes` are; the caller has checked length and header.
     pub(crate) fn from_checked(
         bytes: AlignedBytes,
         rows: usize,
@@ -94,12 +96,23 @@ impl List {
         summary: Summary,
     ) -> Self {
         let parts = shape.parts(rows);
-        assert_eq!(bytes.as_slice().len(), parts.end, "a list of its length");
+        let len = bytes.as_slice().len();
+        assert!(len == parts.end || len == parts.front, "a list or the front of one");
         Self { bytes, rows, shape, parts, summary }
     }
 
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Whether there is a back.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.bytes().len() == self.parts.end
+    }
+
+    /// All row numbers, ascending.
+    pub(crate) fn numbers(&self) -> impl Iterator<Item = u32> + '_ {
+        (0..self.rows).map(|at| self.number(at))
     }
 
     pub(crate) fn summary(&self) -> &Summary {
@@ -113,19 +126,19 @@ impl List {
     /// The first bytes that a scan reads, as far as fetching them early helps.
     pub(crate) fn front(&self) -> &[u8] {
         let bytes = self.bytes();
-        &bytes[..bytes.len().min(HEADER_BYTES + FRONT_BYTES)]
+        &bytes[self.parts.blocks..self.parts.front.min(self.parts.blocks + FRONT_BYTES)]
     }
 
     /// Blocks of 64 rows for [`Kernels::scan_block`].
     pub(crate) fn blocks(&self) -> std::slice::ChunksExact<'_, u8> {
         let block = block_bytes(self.shape.code_bytes());
-        self.bytes()[HEADER_BYTES..self.parts.extra].chunks_exact(block)
+        self.bytes()[self.parts.blocks..self.parts.front].chunks_exact(block)
     }
 
     /// The number in its segment of the row at `at`.
     #[inline]
     pub(crate) fn number(&self, at: usize) -> u32 {
-        u32::from_le_bytes(self.four(self.parts.numbers + at * 4))
+        u32::from_le_bytes(self.four(HEADER_BYTES + at * 4))
     }
 
     /// The extra bits of the row at `at`.
@@ -139,7 +152,7 @@ impl List {
     /// `add` and `rescale` of the fine code of the row at `at`.
     #[inline]
     pub(crate) fn fine(&self, at: usize) -> (f32, f32) {
-        let from = self.parts.fine + at * 8;
+        let from = self.parts.front + at * 8;
         (f32::from_le_bytes(self.four(from)), f32::from_le_bytes(self.four(from + 4)))
     }
 
@@ -147,7 +160,7 @@ impl List {
     #[inline]
     pub(crate) fn coarse(&self, at: usize) -> (f32, f32) {
         let code_bytes = self.shape.code_bytes();
-        let block = HEADER_BYTES + at / BLOCK * block_bytes(code_bytes) + code_bytes * BLOCK;
+        let block = self.parts.blocks + at / BLOCK * block_bytes(code_bytes) + code_bytes * BLOCK;
         let add = block + at % BLOCK * 4;
         (f32::from_le_bytes(self.four(add)), f32::from_le_bytes(self.four(add + BLOCK * 4)))
     }
@@ -197,14 +210,12 @@ impl Builder {
     /// A builder of a list of exactly `rows` rows.
     pub(crate) fn new(shape: Shape, rows: usize) -> Self {
         let mut bytes = AlignedBytes::zeroed(shape.parts(rows).end);
+        let parts = shape.parts(rows);
         let code_bytes = shape.code_bytes();
-        let block = block_bytes(code_bytes);
-        let blocks = rows.div_ceil(BLOCK);
-        for block in bytes.as_mut_slice()[HEADER_BYTES..HEADER_BYTES + blocks * block]
-            .chunks_exact_mut(block)
-        {
-            for add in block[code_bytes * BLOCK..code_bytes * BLOCK + BLOCK * 4].chunks_exact_mut(4)
-            {
+        let blocks = &mut bytes.as_mut_slice()[parts.blocks..parts.front];
+        for block in blocks.chunks_exact_mut(block_bytes(code_bytes)) {
+            let adds = &mut block[code_bytes * BLOCK..code_bytes * BLOCK + BLOCK * 4];
+            for add in adds.chunks_exact_mut(4) {
                 add.copy_from_slice(&f32::INFINITY.to_le_bytes());
             }
         }
@@ -226,14 +237,14 @@ impl Builder {
         let shape = self.list.shape;
         let parts = self.list.parts;
         let bytes = self.list.bytes.as_mut_slice();
-        let block_at = HEADER_BYTES + at / BLOCK * block_bytes(shape.code_bytes());
+        let block_at = parts.blocks + at / BLOCK * block_bytes(shape.code_bytes());
         let block = &mut bytes[block_at..block_at + block_bytes(shape.code_bytes())];
         put_coarse(block, at % BLOCK, shape.code_bytes(), encoded);
         let extra = parts.extra + at * shape.extra_bytes();
         put_extra(&mut bytes[extra..extra + shape.extra_bytes()], shape, &encoded.low);
-        let fine = parts.fine + at * 8;
+        let fine = parts.front + at * 8;
         put_factors(&mut bytes[fine..fine + 8], 4, &encoded.fine);
-        let from = parts.numbers + at * 4;
+        let from = HEADER_BYTES + at * 4;
         bytes[from..from + 4].copy_from_slice(&number.to_le_bytes());
     }
 
@@ -342,6 +353,6 @@ mod tests {
     fn an_empty_list_has_a_header_alone() {
         let list = Builder::new(Shape { dims: 384, extra_bits: 4 }, 0).finish();
         assert_eq!(list.bytes().len(), HEADER_BYTES);
-        assert_eq!(list.blocks().count(), 0);
+        assert_eq!((list.blocks().count(), list.numbers().count()), (0, 0));
     }
 }

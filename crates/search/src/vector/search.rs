@@ -3,7 +3,9 @@
 //!
 //! The threshold is the `k`-th smallest estimate so far. A row goes on from the one-bit code if its
 //! estimate less [`EPSILON_COARSE`] deviations is below it, and to the exact comparison if its
-//! estimate by all bits less [`EPSILON_FINE`] deviations is. What is returned is exact.
+//! estimate by all bits less [`EPSILON_FINE`] deviations is. What is returned is exact. The bounds leave
+//! out about one of five hundred neighbours; a search for a recall that no measured reach gave takes
+//! [`EPSILON_WHOLE`] deviations for both, and looks at all clusters.
 //!
 //! **Which clusters.** The distance of a query to a random row of a cluster is, in many dimensions,
 //! nearly Gaussian: its mean is `|q - c|²` plus the mean squared radius, its deviation in proportion
@@ -19,13 +21,15 @@ use super::index::Index;
 use super::kernel::{BLOCK, Bound};
 use super::list::List;
 use super::query::Query;
-use super::source::Source;
+use super::source::{Found, Rows, Source};
 use super::top::{Near, Top};
 
 /// Deviations of the one-bit estimate that a row gets the benefit of.
 const EPSILON_COARSE: f32 = 1.9;
 /// Deviations of the estimate by all bits that a row gets the benefit of.
 const EPSILON_FINE: f32 = 1.5;
+/// Deviations of either, where the answer should be whole.
+const EPSILON_WHOLE: f32 = 4.0;
 /// Clusters asked for at first, when nothing is known of the query.
 const FIRST_CLUSTERS: usize = 32;
 /// Rows that pass a filter up to which comparing all of them exactly is faster than a search.
@@ -37,7 +41,8 @@ const BLOCKS_AT_ONCE: usize = 16;
 /// How far a search goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Effort {
-    /// As far as gives this recall, on the average of queries like the rows.
+    /// As far as gives this recall, on the average of queries like the rows. A recall that is out of
+    /// reach, as 1 mostly is, is a search of everything.
     Recall(f32),
     /// This far, in the units of the module's documentation: for calibration and measurements.
     Reach(f32),
@@ -56,6 +61,8 @@ pub struct Work {
     pub refined: usize,
     /// Rows compared exactly.
     pub compared: usize,
+    /// Clusters whose list was damaged, so that all of their rows were compared exactly.
+    pub damaged: usize,
 }
 
 /// A row that survived the one-bit scan.
@@ -78,6 +85,8 @@ struct Reached {
     squared: f32,
     /// The deviation of what `squared` is off by.
     deviation: f32,
+    /// `squared` and what the metric adds for the query.
+    offset: f32,
 }
 
 /// What an estimate gets the benefit of: a part in proportion to `rescale`, and one that is not.
@@ -156,6 +165,11 @@ fn sortable(x: f32) -> u32 {
 struct Limits {
     reach: f32,
     clusters: usize,
+    /// Clusters that a source far away is asked for at once.
+    expected: usize,
+    /// Deviations that the two estimates get the benefit of.
+    coarse: f32,
+    fine: f32,
 }
 
 impl<S: Source> Searcher<'_, S> {
@@ -194,13 +208,17 @@ impl<S: Source> Searcher<'_, S> {
     }
 
     fn limits(&self) -> Limits {
-        match self.effort {
-            Effort::Recall(wanted) => {
-                Limits { reach: self.index.calibration.reach(wanted), clusters: usize::MAX }
-            }
-            Effort::Reach(reach) => Limits { reach, clusters: usize::MAX },
-            Effort::Clusters(clusters) => Limits { reach: f32::INFINITY, clusters },
-        }
+        let calibration = &self.index.calibration;
+        let (reach, clusters) = match self.effort {
+            Effort::Recall(wanted) => (calibration.reach(wanted), usize::MAX),
+            Effort::Reach(reach) => (reach, usize::MAX),
+            Effort::Clusters(clusters) => (f32::INFINITY, clusters),
+        };
+        let expected = calibration.clusters(reach, self.index.centroids.len()).min(clusters);
+        let is_whole = matches!(self.effort, Effort::Recall(_)) && reach == f32::INFINITY;
+        let (coarse, fine) =
+            if is_whole { (EPSILON_WHOLE, EPSILON_WHOLE) } else { (EPSILON_COARSE, EPSILON_FINE) };
+        Limits { reach, clusters, expected, coarse, fine }
     }
 
     /// Looks at the clusters that promise something.
@@ -217,7 +235,8 @@ impl<S: Source> Searcher<'_, S> {
         });
         let limits = self.limits();
         let mut rest = &mut order[..];
-        let mut wave = FIRST_CLUSTERS;
+        let is_far = self.source.is_far();
+        let mut wave = if is_far { limits.expected } else { FIRST_CLUSTERS };
         let mut left = limits.clusters;
         while !rest.is_empty() && left > 0 {
             let now = wave.min(rest.len()).min(left);
@@ -229,7 +248,10 @@ impl<S: Source> Searcher<'_, S> {
             rest = others;
             left -= now;
             wave *= 2;
-            if !self.wave(scratch, nearest, limits.reach)? {
+            let goes_on = self.wave(scratch, nearest, &limits)?;
+            // Another round trip is worth it only for rows that are still missing.
+            let is_enough = is_far && scratch.estimates.threshold().is_finite();
+            if !goes_on || is_enough {
                 break;
             }
         }
@@ -242,15 +264,15 @@ impl<S: Source> Searcher<'_, S> {
         &self,
         scratch: &mut Scratch,
         nearest: &[u64],
-        reach: f32,
+        limits: &Limits,
     ) -> Result<bool, VectorError> {
         let mut clusters = std::mem::take(&mut scratch.numbers);
         clusters.clear();
         clusters.extend(nearest.iter().map(|key| low_half(*key)));
         let mut idle = 0;
-        let visit = &mut |at: usize, list: &List| {
+        let visit = &mut |at: usize, found: Found<'_>| {
             let cluster = clusters[at];
-            if self.visit(scratch, cluster, list, reach) {
+            if self.visit(scratch, cluster, &found, limits) {
                 idle = 0;
             } else {
                 idle += 1;
@@ -263,7 +285,13 @@ impl<S: Source> Searcher<'_, S> {
     }
 
     /// Looks at one cluster if it promises something; says whether it did.
-    fn visit(&self, scratch: &mut Scratch, cluster: u32, list: &List, reach: f32) -> bool {
+    fn visit(
+        &self,
+        scratch: &mut Scratch,
+        cluster: u32,
+        found: &Found<'_>,
+        limits: &Limits,
+    ) -> bool {
         let index = self.index;
         let squared = scratch.distances[cluster as usize];
         let offset = squared + index.metric.query_correction(scratch.query.norm);
@@ -271,25 +299,34 @@ impl<S: Source> Searcher<'_, S> {
         let mean = offset + about.mean_squared + about.mean_correction;
         let unit = (squared * about.mean_squared).sqrt();
         // Written so that an infinite threshold promises everything.
-        if mean - reach * unit > scratch.estimates.threshold() {
+        if mean - limits.reach * unit > scratch.estimates.threshold() {
             return false;
         }
         scratch.work.clusters += 1;
-        let deviation = index.centroids.deviation(&scratch.query, cluster);
-        self.scan(scratch, list, Reached { squared, deviation }, offset);
+        match found {
+            Found::List(list) => {
+                let deviation = index.centroids.deviation(&scratch.query, cluster);
+                let reached = Reached { squared, deviation, offset };
+                self.scan(scratch, list, &reached, limits);
+            }
+            Found::Raw { numbers, rows } => {
+                scratch.work.damaged += 1;
+                self.raw(scratch, numbers, rows);
+            }
+        }
         true
     }
 
     /// Scans a list and estimates what survives.
-    fn scan(&self, scratch: &mut Scratch, list: &List, reached: Reached, offset: f32) {
+    fn scan(&self, scratch: &mut Scratch, list: &List, reached: &Reached, limits: &Limits) {
         let kernels = self.index.kernels;
         let shape = self.index.shape;
         let query = &scratch.query;
         let noise = query.scan_step * query.scan_step / 12.0 * shape.dims as f32 / 4.0;
         let spread = list.summary().coarse_spread;
         let slack = Slack {
-            rescaled: EPSILON_COARSE * (spread * spread * reached.squared + noise).sqrt(),
-            fixed: EPSILON_COARSE * reached.deviation,
+            rescaled: limits.coarse * (spread * spread * reached.squared + noise).sqrt(),
+            fixed: limits.coarse * reached.deviation,
         };
         let mut bound = Bound {
             base: query.scan_step * query.scan_base - slack.rescaled,
@@ -297,12 +334,13 @@ impl<S: Source> Searcher<'_, S> {
             limit: 0.0,
         };
         let mut sums = [0; BLOCK];
+        let is_whole = list.is_whole();
         let mut first = 0_u32;
         let mut pending = 0;
         let mut at_once =
             if scratch.estimates.threshold().is_finite() { BLOCKS_AT_ONCE } else { 1 };
         for block in list.blocks() {
-            bound.limit = scratch.estimates.threshold() - offset + slack.fixed;
+            bound.limit = scratch.estimates.threshold() - reached.offset + slack.fixed;
             let query = &scratch.query;
             let mut kept =
                 kernels.scan_block(block, shape.code_bytes(), &query.lut, &bound, &mut sums);
@@ -312,19 +350,21 @@ impl<S: Source> Searcher<'_, S> {
                 let survivor = Survivor { at: first + row, sum: sums[row as usize] };
                 let at = survivor.at as usize;
                 if at < list.rows() && self.allows(list, at) {
-                    kernels.prefetch(list.extra(at));
+                    if is_whole {
+                        kernels.prefetch(list.extra(at));
+                    }
                     scratch.survivors.push(survivor);
                 }
             }
             first += BLOCK_ROWS;
             pending += 1;
             if pending == at_once {
-                self.refine(scratch, list, reached, offset, slack);
+                self.refine(scratch, list, reached, slack, limits);
                 pending = 0;
                 at_once = (at_once * 4).min(BLOCKS_AT_ONCE);
             }
         }
-        self.refine(scratch, list, reached, offset, slack);
+        self.refine(scratch, list, reached, slack, limits);
         scratch.work.scanned += list.rows();
     }
 
@@ -337,18 +377,20 @@ impl<S: Source> Searcher<'_, S> {
         &self,
         scratch: &mut Scratch,
         list: &List,
-        reached: Reached,
-        offset: f32,
+        reached: &Reached,
         slack: Slack,
+        limits: &Limits,
     ) {
+        let offset = reached.offset;
         let Scratch { query, survivors, candidates, estimates, work, .. } = scratch;
-        let extra_bits = self.index.shape.extra_bits;
+        // The front of a list has one bit alone.
+        let extra_bits = if list.is_whole() { self.index.shape.extra_bits } else { 0 };
         let weight = f32::from(1_u16 << extra_bits);
         let noise = query.scan_step * query.scan_step / 12.0 * query.dims() as f32 / 4.0;
         let spread = list.summary().fine_spread;
         let fine_slack =
-            EPSILON_FINE * (spread * spread * reached.squared + noise * weight * weight).sqrt();
-        let fine_fixed = EPSILON_FINE * reached.deviation;
+            limits.fine * (spread * spread * reached.squared + noise * weight * weight).sqrt();
+        let fine_fixed = limits.fine * reached.deviation;
         let half = (weight - 1.0) / 2.0 * query.byte_sum as f32;
         for survivor in survivors.drain(..) {
             let at = survivor.at as usize;
@@ -377,6 +419,20 @@ impl<S: Source> Searcher<'_, S> {
         }
     }
 
+    /// Compares the rows of a damaged list exactly.
+    fn raw(&self, scratch: &mut Scratch, numbers: &[u32], rows: &Rows<'_>) {
+        for (index, &row) in numbers.iter().enumerate() {
+            if self.filter.is_some_and(|filter| !filter.contains(row)) {
+                continue;
+            }
+            let distance = self.exact(&scratch.vector, rows.row(index));
+            scratch.work.compared += 1;
+            let near = Near { distance, row };
+            scratch.exact.push(near);
+            scratch.estimates.push(near);
+        }
+    }
+
     fn exact(&self, query: &[f32], row: &[u8]) -> f32 {
         self.index.metric.exact(self.index.kernels, self.element, query, row)
     }
@@ -389,20 +445,31 @@ impl<S: Source> Searcher<'_, S> {
             .candidates
             .sort_unstable_by(|a, b| a.lower.total_cmp(&b.lower).then(a.row.cmp(&b.row)));
         let Scratch { candidates, numbers, exact, vector, work, .. } = scratch;
-        numbers.clear();
-        numbers.extend(candidates.iter().map(|candidate| candidate.row));
-        self.source.rows(numbers, &mut |at, row| {
-            let candidate = candidates[at];
-            if candidate.lower > exact.threshold() {
-                return false;
+        // From far away all that may be needed comes at once, if it is not too much.
+        let at_once = if self.source.is_far() { FAR_ROWS.max(self.k * 4) } else { usize::MAX };
+        for batch in candidates.chunks(at_once.min(candidates.len()).max(1)) {
+            if batch[0].lower > exact.threshold() {
+                break;
             }
-            let distance = self.exact(vector, row);
-            work.compared += 1;
-            exact.push(Near { distance, row: candidate.row });
-            true
-        })
+            numbers.clear();
+            numbers.extend(batch.iter().map(|candidate| candidate.row));
+            self.source.rows(numbers, &mut |at, row| {
+                let candidate = batch[at];
+                if candidate.lower > exact.threshold() {
+                    return false;
+                }
+                let distance = self.exact(vector, row);
+                work.compared += 1;
+                exact.push(Near { distance, row: candidate.row });
+                true
+            })?;
+        }
+        Ok(())
     }
 }
+
+/// Rows that a source far away is asked for at once, if no more are wanted.
+const FAR_ROWS: usize = 512;
 
 /// Rows of a block, as they are counted within a list.
 const BLOCK_ROWS: u32 = 64;

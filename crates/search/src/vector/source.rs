@@ -65,14 +65,32 @@ impl<'a> Rows<'a> {
     }
 }
 
+/// What a source has of a cluster.
+#[derive(Debug)]
+pub(crate) enum Found<'a> {
+    /// Its posting list.
+    List(&'a List),
+    /// The list is damaged: these are its rows, with their raw vectors one after the other.
+    Raw {
+        /// Their numbers.
+        numbers: &'a [u32],
+        /// Their vectors.
+        rows: Rows<'a>,
+    },
+}
+
 /// Where lists and rows come from. A call may be one round trip to a store far away, so that the
 /// searcher asks for many things at once.
 pub(crate) trait Source {
+    /// Whether each call takes long however little it asks for, so that it is better to ask for too
+    /// much once than twice for what is needed.
+    fn is_far(&self) -> bool;
+
     /// Hands the lists of `clusters` to `visit`, in this order, until it says `false`.
     fn lists(
         &self,
         clusters: &[u32],
-        visit: &mut dyn FnMut(usize, &List) -> bool,
+        visit: &mut dyn FnMut(usize, Found<'_>) -> bool,
     ) -> Result<(), VectorError>;
 
     /// Hands raw vectors of `rows` to `visit`, in this order, until it says `false`.
@@ -99,16 +117,20 @@ pub(crate) struct Memory<'a> {
 }
 
 impl Source for Memory<'_> {
+    fn is_far(&self) -> bool {
+        false
+    }
+
     fn lists(
         &self,
         clusters: &[u32],
-        visit: &mut dyn FnMut(usize, &List) -> bool,
+        visit: &mut dyn FnMut(usize, Found<'_>) -> bool,
     ) -> Result<(), VectorError> {
         for (index, &cluster) in clusters.iter().enumerate() {
             if let Some(&next) = clusters.get(index + LISTS_AHEAD) {
                 self.kernels.prefetch(self.lists[next as usize].front());
             }
-            if !visit(index, &self.lists[cluster as usize]) {
+            if !visit(index, Found::List(&self.lists[cluster as usize])) {
                 break;
             }
         }

@@ -18,6 +18,13 @@ impl AlignedBytes {
         Self { lines: vec![Line([0; 64]); len.div_ceil(64)], len }
     }
 
+    /// A copy of `bytes`.
+    pub(crate) fn copy_of(bytes: &[u8]) -> Self {
+        let mut copy = Self::zeroed(bytes.len());
+        copy.as_mut_slice().copy_from_slice(bytes);
+        copy
+    }
+
     /// The bytes.
     #[expect(unsafe_code, reason = "a slice of lines seen as a slice of their bytes")]
     pub(crate) fn as_slice(&self) -> &[u8] {
