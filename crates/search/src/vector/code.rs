@@ -98,8 +98,8 @@ impl Encoder {
         if self.extra_bits == 0 {
             return;
         }
-        let scale = if norm > 0.0 { self.scale / norm.sqrt() } else { 0.0 };
         let top = (1_u8 << self.extra_bits) - 1;
+        let scale = self.scale_for(residual, norm, top);
         for ((low, x), r) in out.low.iter_mut().zip(grid.iter_mut()).zip(residual) {
             let step = steps(r.abs() * scale, top);
             // The place on the grid counts from its lowest point.
@@ -112,7 +112,23 @@ impl Encoder {
         }
         out.fine = factors(kernels, norm, residual, centroid, correction, grid);
     }
+
+    /// The scale at which the code is closest to the residual, of a few about the best for all.
+    fn scale_for(&self, residual: &[f32], norm: f32, top: u8) -> f32 {
+        let scale = if norm > 0.0 { self.scale / norm.sqrt() } else { return 0.0 };
+        let mut best = (f32::NEG_INFINITY, scale);
+        for factor in SCALES_TRIED {
+            let quality = closeness(residual, scale * factor, top);
+            if quality > best.0 {
+                best = (quality, scale * factor);
+            }
+        }
+        best.1
+    }
 }
+
+/// What the scale of the grid is multiplied by, to see which fits a vector best.
+const SCALES_TRIED: [f32; 7] = [0.8, 0.87, 0.93, 1.0, 1.07, 1.15, 1.24];
 
 /// Whole steps in a length, at most `top`.
 #[expect(
@@ -150,8 +166,8 @@ fn factors(
 
 /// The scale of the grid at which codes of random vectors are closest to their direction.
 ///
-/// The paper looks for the best scale of each vector; after a rotation all vectors look alike, and
-/// one scale for all adds less than a tenth to the error and is much cheaper.
+/// The paper looks for the best scale of each vector. After a rotation vectors look alike, so that it is
+/// enough to try a few about this one: see the test that compares with a hundred.
 fn best_scale(dims: usize, extra_bits: u8) -> f32 {
     let top = (1_u8 << extra_bits) - 1;
     if top == 0 {
@@ -287,21 +303,23 @@ mod tests {
     }
 
     #[test]
-    fn one_scale_for_all_vectors_adds_little_to_the_error() {
+    fn trying_a_few_scales_is_nearly_as_good_as_trying_a_hundred() {
         let error = |cosine: f32| (1.0 - cosine * cosine).sqrt() / cosine;
         let mut rng = Rng::new(8);
         for extra_bits in [2, 4, 6] {
-            let scale = best_scale(384, extra_bits);
+            let encoder = Encoder::new(384, extra_bits);
+            let scale = encoder.scale;
             let top = (1 << extra_bits) - 1;
-            let (mut shared, mut own) = (0.0, 0.0);
+            let (mut few, mut hundred) = (0.0, 0.0);
             for _ in 0..20 {
                 let vector = gaussian_unit(&mut rng, 384);
-                shared += error(closeness(&vector, scale, top));
+                let found = encoder.scale_for(&vector, 1.0, top);
+                few += error(closeness(&vector, found, top));
                 let scales = (50..150).map(|part| scale * part as f32 / 100.0);
                 let best = scales.map(|scale| closeness(&vector, scale, top)).fold(0.0, f32::max);
-                own += error(best);
+                hundred += error(best);
             }
-            assert!(shared < own * 1.1, "{extra_bits} extra bits: {shared} for {own}");
+            assert!(few < hundred * 1.05, "{extra_bits} extra bits: {few} for {hundred}");
         }
     }
 
