@@ -12,6 +12,7 @@ use rusqlite::Connection;
 use rusqlite::backup::{Backup, StepResult};
 use serde_json::{Value, json};
 
+use crate::batcher::make_private;
 use crate::error::{LogError, Result};
 use crate::partition::{Partition, PartitionKey};
 use crate::shared::Shared;
@@ -87,6 +88,7 @@ fn copy_partition(shared: &Shared, partition: &Arc<Partition>, to: &Path) -> Res
     let path = to.join(partition.key.to_string());
     let reader = shared.partitions.reader(partition, &shared.options)?;
     let Some(reader) = reader else { return Ok(None) };
+    make_private(&*shared.disk, &path)?;
     let entries = reader.whole(|source| {
         let sqlite = |error| LogError::sqlite(&path, error);
         let mut target = Connection::open(&path).map_err(sqlite)?;

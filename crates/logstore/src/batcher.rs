@@ -8,10 +8,12 @@ mod pieces;
 mod upkeep;
 
 use std::collections::{BTreeSet, VecDeque};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base::clock::Instant;
+use base::io::{Disk, Open};
 use base::retry::{Policy, Waits};
 use base::rng::Rng;
 
@@ -158,6 +160,7 @@ impl Batcher {
     fn write(&mut self, piece: &mut Piece) -> Result<()> {
         if let Some(key) = piece.doubt {
             // The last try failed without saying whether it was written.
+            self.target = Some(key);
             let present = self.present(key, piece)?;
             piece.doubt = None;
             self.settle(piece.take(&present));
@@ -225,6 +228,7 @@ impl Batcher {
             }
         }
         let newest = shared.partitions.last().map(|newest| newest.key).max(self.burned);
+        self.finish_previous();
         let key = match newest {
             Some(newest) if newest.day >= day => {
                 PartitionKey { day: newest.day, part: newest.part + 1 }
@@ -232,11 +236,30 @@ impl Batcher {
             _ => PartitionKey { day, part: 1 },
         };
         self.target = Some(key);
+        make_private(&*shared.disk, &shared.dir.join(key.to_string()))?;
         let writer = Writer::create(&shared.dir, key, &shared.options)?;
         let synced = shared.disk.sync_dir(&shared.dir);
         synced.map_err(|error| LogError::io("syncing", &shared.dir, error))?;
         shared.partitions.add(Arc::clone(&writer.partition));
         Ok(writer)
+    }
+
+    /// Finishes the file before the one that is about to be made: a store that was closed has left
+    /// its tail as it was.
+    fn finish_previous(&mut self) {
+        let newest = self.shared.partitions.last();
+        let Some(partition) = newest.filter(|newest| Some(newest.key) > self.burned) else {
+            return;
+        };
+        match Writer::open(&partition, &self.shared.options) {
+            Ok(writer) => {
+                self.writer = Some(writer);
+                self.end_file();
+            }
+            Err(error) => {
+                tracing::warn!(%error, partition = %partition.key, "a file was not finished");
+            }
+        }
     }
 
     /// Decides what becomes of a piece that could not be written.
@@ -360,9 +383,20 @@ impl Batcher {
     }
 }
 
+/// Makes an empty file that is its user's alone, as every file that `base` makes: SQLite would make
+/// one for everybody to read. What SQLite makes beside it gets the same mode.
+pub(crate) fn make_private(disk: &dyn Disk, path: &Path) -> Result<()> {
+    match disk.open(path, Open::CreateNew) {
+        Ok(_) => Ok(()),
+        // Left by a process that ended before there was anything in it.
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(LogError::io("making a file", path, error)),
+    }
+}
+
 fn settle_all(entries: Vec<Queued>, outcome: &Outcome) {
     for queued in entries {
-        queued.slot.settle(queued.id, outcome.clone());
+        queued.settle(outcome.clone());
     }
 }
 

@@ -5,6 +5,7 @@
 //! serves a whole group, so that a request of a thousand entries costs one allocation.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -107,7 +108,10 @@ impl Slot {
             waker.wake();
         }
         if let (Some(callback), Some(single)) = (callback, single) {
-            callback(single);
+            // A defect of the caller's is not to end the thread that writes for everybody.
+            if catch_unwind(AssertUnwindSafe(|| callback(single))).is_err() {
+                tracing::error!(%id, "a callback of a log entry panicked");
+            }
         }
     }
 
@@ -284,6 +288,13 @@ mod tests {
         };
         let refused = vec![(EntryId(8), Arc::from("poison"))];
         assert_eq!(receipt, Receipt { first: EntryId(7), entries: 3, refused });
+    }
+
+    #[test]
+    fn a_callback_that_panics_does_not_take_the_writer_along() {
+        let slot = Slot::new(1, Some(Box::new(|_| panic!("a defect of the caller's"))));
+        slot.settle(EntryId(1), Outcome::Committed);
+        assert!(Completion(slot).wait().is_ok());
     }
 
     #[test]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use base::clock::Instant;
 
-use crate::completion::Slot;
+use crate::completion::{Outcome, Slot};
 use crate::entry::{Entry, EntryId};
 use crate::error::{LogError, Result};
 use crate::options::{BATCH_ROWS_MAX, Options};
@@ -32,7 +32,35 @@ pub(crate) struct Queued {
     pub(crate) entry: Entry,
     pub(crate) urgency: Urgency,
     pub(crate) queued_at: Instant,
-    pub(crate) slot: Arc<Slot>,
+    slot: Arc<Slot>,
+    is_settled: bool,
+}
+
+impl Queued {
+    pub(crate) fn new(
+        id: EntryId,
+        entry: Entry,
+        urgency: Urgency,
+        queued_at: Instant,
+        slot: Arc<Slot>,
+    ) -> Self {
+        Self { id, entry, urgency, queued_at, slot, is_settled: false }
+    }
+
+    /// Reports what became of it.
+    pub(crate) fn settle(mut self, outcome: Outcome) {
+        self.is_settled = true;
+        self.slot.settle(self.id, outcome);
+    }
+}
+
+impl Drop for Queued {
+    /// Nobody waits for ever for an entry that a defect has dropped.
+    fn drop(&mut self) {
+        if !self.is_settled {
+            self.slot.settle(self.id, Outcome::Unwritten);
+        }
+    }
 }
 
 /// Why a batch was closed.
@@ -149,8 +177,7 @@ impl Queue {
         slot.number(first.0);
         for (id, entry) in (first.0..).map(EntryId).zip(entries) {
             subscribers.tell(id, &entry);
-            let slot = Arc::clone(slot);
-            state.items.push_back(Queued { id, entry, urgency, queued_at: now, slot });
+            state.items.push_back(Queued::new(id, entry, urgency, now, Arc::clone(slot)));
         }
         self.added(state, added, urgency);
         Ok(first)
@@ -170,13 +197,7 @@ impl Queue {
         let id = self.admit(&mut state, 1, cost)?;
         slot.number(id.0);
         subscribers.tell(id, &entry);
-        state.items.push_back(Queued {
-            id,
-            entry,
-            urgency,
-            queued_at: now,
-            slot: Arc::clone(slot),
-        });
+        state.items.push_back(Queued::new(id, entry, urgency, now, Arc::clone(slot)));
         self.added(state, 1, urgency);
         Ok(id)
     }

@@ -68,13 +68,7 @@ mod tests {
     fn queued(id: u64, day: i64) -> Queued {
         let mut entry = Entry::new(UnixNanos(0), "m");
         entry.received = UnixNanos(day * NANOS_PER_DAY + 5);
-        Queued {
-            id: EntryId(id),
-            entry,
-            urgency: Urgency::Queued,
-            queued_at: Instant(0),
-            slot: Slot::new(1, None),
-        }
+        Queued::new(EntryId(id), entry, Urgency::Queued, Instant(0), Slot::new(1, None))
     }
 
     #[track_caller]

@@ -154,6 +154,11 @@ impl<'u, F: Frames> Columns<'u, F> {
         Ok((UnixNanos(self.times()?[row]), EntryId(self.ids()?[row])))
     }
 
+    /// When a row happened.
+    pub(crate) fn time(&self, row: usize) -> Result<UnixNanos, F::Error> {
+        Ok(UnixNanos(self.times()?[row]))
+    }
+
     pub(crate) fn severity(&self, row: usize) -> Result<Severity, F::Error> {
         Ok(self.levels()?.severities[row])
     }

@@ -156,7 +156,7 @@ pub(crate) fn histogram(shared: &Shared, filter: &Filter, width: Duration) -> Re
                     }
                     let Some((columns, rows)) = found()? else { return Ok(true) };
                     for row in rows.iter() {
-                        bars.count(columns.place(row)?.0, columns.severity(row)?);
+                        bars.count(columns.time(row)?, columns.severity(row)?);
                     }
                     Ok(true)
                 })

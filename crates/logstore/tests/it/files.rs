@@ -150,12 +150,46 @@ fn rows_stay_plain_when_sealing_is_off_and_become_blocks_when_it_is_on() {
 }
 
 #[test]
+fn a_tail_that_a_closed_store_has_left_is_sealed_when_its_day_is_over() {
+    let bed = Bed::new(Options::default());
+    let store = bed.open();
+    bed.store(&store, &["a", "b"]);
+    drop(store);
+    bed.clock.advance(DAY);
+    let store = bed.open();
+    bed.store(&store, &["tomorrow"]);
+    assert_eq!(messages(&store), ["a", "b", "tomorrow"]);
+    drop(store);
+    let file = rusqlite::Connection::open(bed.path().join("2026-01-01.001.logs")).unwrap();
+    let sql = "SELECT (SELECT count(*) FROM entry), (SELECT sum(row_count) FROM block)";
+    let counts: (i64, i64) = file.query_row(sql, [], |row| Ok((row.get(0)?, row.get(1)?))).unwrap();
+    assert_eq!(counts, (0, 2));
+}
+
+#[test]
 fn without_a_write_ahead_log_there_is_one_plain_file() {
     let bed = Bed::new(Options { journal: Journal::Rollback, ..Options::default() });
     let store = bed.open();
     bed.store(&store, &["a"]);
     assert_eq!(bed.files(), ["2026-01-01.001.logs", "LOCK"]);
     assert_eq!(messages(&store), ["a"]);
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "the mode of a file, as the system has it")]
+fn files_are_for_their_user_alone() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let bed = Bed::new(Options::default());
+    let store = bed.open();
+    bed.store(&store, &["a"]);
+    store.backup(&bed.dir.path().join("backup")).unwrap();
+    let backup = bed.dir.path().join("backup");
+    for dir in [bed.path(), backup] {
+        for name in crate::support::names(&dir) {
+            let mode = std::fs::metadata(dir.join(&name)).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+        }
+    }
 }
 
 #[test]
