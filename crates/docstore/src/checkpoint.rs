@@ -139,16 +139,15 @@ impl Inner {
             job.writer = None;
             result = self.checkpoint_with(&mut job, compact);
         }
-        match &result {
+        match &mut result {
             Ok(report) if report.lsn.is_some() => {
-                let mut report = report.clone();
                 report.took = self.env.clock.now().since(start);
-                self.counters.checkpointed(&report, self.env.clock.wall());
+                self.counters.checkpointed(report, self.env.clock.wall());
             }
-            Ok(_) => {}
+            Ok(_) => self.counters.nothing_to_checkpoint(),
             Err(error) => {
                 self.abandon(&mut job);
-                self.counters.checkpoint_failed();
+                self.counters.checkpoint_failed(error);
                 tracing::error!(database = %self.name, %error, "a checkpoint failed");
             }
         }

@@ -9,7 +9,7 @@ use base::words::{CollectionId, DatabaseId, Lsn, Name};
 use wal::LogStatus;
 
 use crate::database::{Database, lock};
-use crate::error::Result;
+use crate::error::{Result, StoreError};
 use crate::location::FileNumber;
 use crate::manifest::{Checkpoint, Manifest};
 
@@ -147,6 +147,8 @@ pub(crate) struct Counters {
     committed: AtomicU64,
     checkpoints: AtomicU64,
     checkpoints_failed: AtomicU64,
+    /// Why the last one failed; none when it did not.
+    checkpoint_failure: Mutex<Option<Arc<str>>>,
     checkpoint_ns: AtomicU64,
     last_checkpoint: AtomicU64,
     healing: Mutex<HealingStats>,
@@ -167,10 +169,17 @@ impl Counters {
         let ns = u64::try_from(report.took.as_nanos()).unwrap_or(u64::MAX);
         self.checkpoint_ns.store(ns, Ordering::Relaxed);
         self.last_checkpoint.store(now.0, Ordering::Relaxed);
+        *lock(&self.checkpoint_failure) = None;
     }
 
-    pub(crate) fn checkpoint_failed(&self) {
+    /// Nothing to do is no failure any more either.
+    pub(crate) fn nothing_to_checkpoint(&self) {
+        *lock(&self.checkpoint_failure) = None;
+    }
+
+    pub(crate) fn checkpoint_failed(&self, why: &StoreError) {
         self.checkpoints_failed.fetch_add(1, Ordering::Relaxed);
+        *lock(&self.checkpoint_failure) = Some(why.to_string().into());
     }
 
     pub(crate) fn heal(&self, count: impl FnOnce(&mut HealingStats)) {
@@ -193,6 +202,13 @@ impl Database {
     #[must_use]
     pub fn last_checkpoint(&self) -> WallMs {
         WallMs(self.inner.counters.last_checkpoint.load(Ordering::Relaxed))
+    }
+
+    /// Why the last checkpoint failed; none when it did not. While they fail the log grows. Waits
+    /// for nothing but a short lock.
+    #[must_use]
+    pub fn checkpoint_failure(&self) -> Option<Arc<str>> {
+        lock(&self.inner.counters.checkpoint_failure).clone()
     }
 
     /// How many documents have lost their newest version. Waits for nothing but a short lock.

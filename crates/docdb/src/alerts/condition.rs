@@ -16,6 +16,8 @@ pub enum Condition {
     DatabaseDamaged,
     /// A directory looks like a database and cannot be listed as one.
     DirectoryRefused,
+    /// Checkpoints of a database fail: its log grows until they do not.
+    CheckpointsFail,
     /// Documents have lost their newest version, and healing could not bring it back.
     DocumentsLost,
     /// The disk of the data directory is nearly full.
@@ -30,10 +32,11 @@ pub enum Condition {
 
 impl Condition {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::LogPoisoned,
         Self::DatabaseDamaged,
         Self::DirectoryRefused,
+        Self::CheckpointsFail,
         Self::DocumentsLost,
         Self::DiskNearlyFull,
         Self::CertificateEnds,
@@ -48,6 +51,7 @@ impl Condition {
             Self::LogPoisoned => "log_poisoned",
             Self::DatabaseDamaged => "database_damaged",
             Self::DirectoryRefused => "directory_refused",
+            Self::CheckpointsFail => "checkpoints_fail",
             Self::DocumentsLost => "documents_lost",
             Self::DiskNearlyFull => "disk_nearly_full",
             Self::CertificateEnds => "certificate_ends",
@@ -131,7 +135,9 @@ impl Look {
     fn at_database(&mut self, health: &DatabaseHealth) {
         let name = health.name.as_str();
         let subject = |condition| Subject::of(condition, name);
-        let of_open = [Condition::LogPoisoned, Condition::DocumentsLost].map(subject);
+        let of_open =
+            [Condition::LogPoisoned, Condition::CheckpointsFail, Condition::DocumentsLost];
+        let of_open = of_open.map(subject);
         match &health.condition {
             State::Open => {}
             State::Failed { code, message } => {
@@ -149,6 +155,10 @@ impl Look {
         if let Some(cause) = health.log.as_ref().and_then(|log| log.poisoned.as_ref()) {
             let what = format!("the log takes no more writes until it is opened again: {cause}");
             self.find(subject(Condition::LogPoisoned), Some(Code::FileSync), what);
+        }
+        if let Some(why) = &health.checkpoint_failure {
+            let what = format!("the last checkpoint failed, and the log grows: {why}");
+            self.find(subject(Condition::CheckpointsFail), Some(Code::FileWrite), what);
         }
         if health.quarantined > 0 {
             let count = health.quarantined;

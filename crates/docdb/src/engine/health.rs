@@ -59,6 +59,8 @@ pub struct DatabaseHealth {
     pub log: Option<LogHealth>,
     /// Documents whose newest version is lost.
     pub quarantined: u64,
+    /// Why its last checkpoint failed, if it did.
+    pub checkpoint_failure: Option<Arc<str>>,
 }
 
 /// The log of an open database.
@@ -131,12 +133,14 @@ impl Engine {
         let quarantined = database.as_ref().map_or(0, |database| database.quarantined());
         let failed = matches!(condition, Condition::Failed { .. });
         let poisoned = log.as_ref().is_some_and(|log| log.poisoned.is_some());
-        let verdict = match failed || poisoned || quarantined > 0 {
+        let checkpoint_failure = database.as_ref().and_then(|open| open.checkpoint_failure());
+        let ails = failed || poisoned || quarantined > 0 || checkpoint_failure.is_some();
+        let verdict = match ails {
             true => Verdict::Degraded,
             false => Verdict::Ok,
         };
         let (name, id) = (served.name().clone(), served.id());
         let queue = self.scheduler.queue_stats(served.queue);
-        DatabaseHealth { name, id, verdict, condition, queue, log, quarantined }
+        DatabaseHealth { name, id, verdict, condition, queue, log, quarantined, checkpoint_failure }
     }
 }

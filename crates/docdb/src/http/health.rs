@@ -124,5 +124,6 @@ fn of_database(health: &DatabaseHealth) -> Value {
         },
         "log": log,
         "quarantined_documents": health.quarantined,
+        "checkpoint_error": health.checkpoint_failure.as_deref(),
     })
 }

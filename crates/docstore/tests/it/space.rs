@@ -8,7 +8,7 @@ use std::path::Path;
 use base::memory::Budget;
 use base::rng::Rng;
 use docstore::{DEFAULT_COLLECTION, Database, OpenReport, Options, Write, default_name};
-use sim::disk::{Crash, FaultDisk};
+use sim::disk::{Calls, Crash, Effect, Fault, FaultDisk};
 use sim::seed::times;
 
 use crate::world::{DIR, clock, document, env, id, small};
@@ -71,6 +71,52 @@ fn being_killed_again_and_again_does_not_let_the_log_grow() {
         assert!(report.replayed <= most, "{report:?}");
         db = again;
     }
+}
+
+/// A clock on which every look takes a millisecond.
+#[derive(Debug, Default)]
+struct Ticking(std::sync::atomic::AtomicU64);
+
+impl base::clock::Clock for Ticking {
+    fn now(&self) -> base::clock::Instant {
+        let ticks = self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        base::clock::Instant(ticks * 1_000_000)
+    }
+
+    fn wall(&self) -> base::clock::WallMs {
+        base::clock::WallMs(1_700_000_000_000)
+    }
+}
+
+#[test]
+fn a_checkpoint_says_how_long_it_took() {
+    let disk = FaultDisk::new();
+    let ticking = std::sync::Arc::new(Ticking::default());
+    let store = wal::Environment { clock: ticking, ..env(&disk.shared(), &clock()) };
+    let budget = Budget::new("test", 1 << 30);
+    let made = Database::create(&store, Path::new(DIR), &default_name(), options(), &budget);
+    let db = made.expect("no faults");
+    db.write(Write::upsert(DEFAULT_COLLECTION, id(1), document(1))).expect("no faults");
+    let report = db.checkpoint().expect("no faults");
+    assert!(report.took >= std::time::Duration::from_millis(1), "{report:?}");
+    assert_eq!(db.stats().expect("it is open").last_checkpoint_took, report.took);
+}
+
+#[test]
+fn a_checkpoint_that_fails_is_known_until_one_does_not() {
+    let disk = FaultDisk::new();
+    let db = made(&disk);
+    db.write(Write::upsert(DEFAULT_COLLECTION, id(1), document(1))).expect("no faults");
+    assert_eq!(db.checkpoint_failure(), None);
+    // Its first data file.
+    let file = Path::new(DIR).join("00000001.data");
+    disk.inject(Fault::forever(Calls::Any, 1, Effect::Eio).under(file));
+    assert!(db.checkpoint().is_err());
+    let why = db.checkpoint_failure().expect("it failed");
+    assert!(!why.is_empty());
+    disk.clear_faults();
+    db.checkpoint().expect("no faults");
+    assert_eq!(db.checkpoint_failure(), None);
 }
 
 #[test]
