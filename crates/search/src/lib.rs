@@ -1,7 +1,16 @@
 //! Search over the changes of a collection: vectors, text, attributes.
 //!
-//! What there is now is the vector index, [`vector`], on rows that the caller holds: nothing of it is
-//! wired to a collection yet. To come are the schema of a collection, the memtable, text and
-//! attribute indexes, segments and their manifest, and the planner that joins them into a query.
+//! What there is now: [`schema`], which says what the documents of a collection have, with [`value`] and
+//! [`path`], the values of attributes and their places; [`filter`], the whole language of filters; and the
+//! vector index, [`vector`], on rows that the caller holds. Nothing of it is wired to a collection yet. To
+//! come are the memtable, text and attribute indexes, segments and their manifest, and the planner that
+//! joins them into a query.
 
+pub mod error;
+pub mod filter;
+pub mod json;
+pub mod path;
+mod place;
+pub mod schema;
+pub mod value;
 pub mod vector;
