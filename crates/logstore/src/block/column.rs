@@ -268,6 +268,8 @@ fn text_of(bytes: &[u8]) -> Result<&str, BadBlock> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -319,6 +321,27 @@ mod tests {
         let times = [0, i64::MAX, i64::MIN, -1, 7];
         assert_eq!(read_times(&put_times(times.into_iter()), 5).unwrap(), times);
         assert!(read_times(&put_times(times.into_iter()), 4).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_reading_a_column_panic(
+            mut column in proptest::collection::vec(any::<u8>(), 0..400),
+            kind in 0u8..3,
+            rows in 1usize..40,
+        ) {
+            // Most that begin with a kind get further than others.
+            if let Some(first) = column.first_mut() {
+                *first = kind;
+            }
+            _ = read_times(&column, rows);
+            _ = read_ascending(&column, rows);
+            _ = Unpacker::new().unwrap().unpack(&column);
+            if let Ok(read) = TextColumn::read(column, rows) {
+                // What is read can be looked at, row by row.
+                (0..rows).for_each(|row| _ = read.get(row));
+            }
+        }
     }
 
     #[test]
