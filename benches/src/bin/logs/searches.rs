@@ -1,12 +1,18 @@
 //! Searches: pairs beside the lean design at a million entries, and ours alone at ten million.
 
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
+use base::retry::{InterruptibleWaiter, Waiter as _};
+use base::workers;
 use benches::writers::Latencies;
 use benches::{Bench, Case};
-use logstore::{BatchedSqliteStorage, Filter, LogStorage as _, Query, Severity, UnixNanos};
+use logstore::{
+    BatchedSqliteStorage, Filter, LogError, LogStorage as _, Query, Severity, UnixNanos,
+};
 
 use super::lines::Lines;
 use super::plain::{Design, Plain};
@@ -136,10 +142,10 @@ fn bars(logs: &BatchedSqliteStorage, width: i64) -> io::Result<usize> {
     Ok(logs.histogram(&Filter::default(), width).map_err(failed)?.bars.len())
 }
 
-/// How long ours takes at ten million, with nothing beside it.
+/// How long ours takes at ten million, first with nothing beside it, then while entries come.
 fn alone(bench: &Bench) -> io::Result<()> {
     let rows = bench.amount(ALONE_ROWS);
-    let logs = open(bench, "alone")?;
+    let logs = Arc::new(open(bench, "alone")?);
     let clock = SystemClock::new();
     let began = clock.now();
     let now = fill(&logs, rows)?;
@@ -151,6 +157,52 @@ fn alone(bench: &Bench) -> io::Result<()> {
         resident()
     ))?;
     let times = bench.amount(30);
+    measure_all(&logs, "alone", times, rows, now)?;
+    let is_over = Arc::new(AtomicBool::new(false));
+    let writer = {
+        let (logs, is_over) = (Arc::clone(&logs), Arc::clone(&is_over));
+        workers::spawn("writes", move || write_steadily(&logs, &is_over, now))?
+    };
+    let measured = measure_all(&logs, "while writing", times, rows, now);
+    is_over.store(true, Ordering::Release);
+    let written = writer.join().map_err(|_| io::Error::other("the writer panicked"))??;
+    tell(&format!("while writing: {written} entries came"))?;
+    measured
+}
+
+/// Stores ten entries a millisecond, later than what is asked for, until told to stop.
+fn write_steadily(
+    logs: &BatchedSqliteStorage,
+    is_over: &AtomicBool,
+    after: UnixNanos,
+) -> io::Result<u64> {
+    let mut lines = Lines::new(5);
+    let waiter = InterruptibleWaiter::new();
+    let mut written = 0;
+    while !is_over.load(Ordering::Acquire) {
+        for _ in 0..10 {
+            let mut entry = lines.entry();
+            entry.time = UnixNanos(after.0 + entry.time.0 % HOUR);
+            match logs.store(entry) {
+                Ok(completion) => drop(completion),
+                Err(LogError::QueueFull { .. }) => break,
+                Err(error) => return Err(failed(error)),
+            }
+            written += 1;
+        }
+        waiter.wait(Duration::from_millis(1));
+    }
+    Ok(written)
+}
+
+fn measure_all(
+    logs: &BatchedSqliteStorage,
+    when: &str,
+    times: u64,
+    rows: u64,
+    now: UnixNanos,
+) -> io::Result<()> {
+    let clock = SystemClock::new();
     let measure = |name: &str, ask: &dyn Fn() -> io::Result<usize>| -> io::Result<()> {
         let mut found = 0;
         let mut took = Vec::new();
@@ -159,14 +211,14 @@ fn alone(bench: &Bench) -> io::Result<()> {
             found = ask()?;
             took.push(clock.now().since(start));
         }
-        tell(&format!("alone: {name}: {found} found, {}", Latencies::of(took)))
+        tell(&format!("{when}: {name}: {found} found, {}", Latencies::of(took)))
     };
     measure("recent", &|| Ok(logs.recent(100).map_err(failed)?.len()))?;
     for question in QUESTIONS {
-        measure(question.name, &|| question.ask(&logs, now))?;
+        measure(question.name, &|| question.ask(logs, now))?;
     }
     let width = bar(rows);
-    measure("histogram", &|| bars(&logs, width))?;
+    measure("histogram", &|| bars(logs, width))?;
     let top = |filter: &Filter| logs.top_values(filter, logstore::Field::AppName, 10);
     measure("top-app", &|| Ok(top(&Filter::default()).map_err(failed)?.values.len()))
 }
