@@ -198,9 +198,8 @@ impl Inner {
         if let Some(before) = file.value()
             && before.manifest.database != self.id
         {
-            let other = before.manifest.database;
-            let what = format!("`{}` is that of another database {other}", to.dir.display());
-            return Err(StoreError::Backup(Arc::from(what)));
+            let (path, other) = (to.dir.clone(), before.manifest.database);
+            return Err(StoreError::BackupTaken { path, other });
         }
         let captured = self.capture()?;
         let meter = Meter::new(captured.bytes()?, progress);

@@ -9,7 +9,7 @@ use base::error::{Category, Code, Coded};
 use base::io::DiskRef;
 use base::memory::MemoryLimit;
 use base::slots::SlotError;
-use base::words::{DocId, IdError, Lsn, Name, NameError};
+use base::words::{DatabaseId, DocId, IdError, Lsn, Name, NameError};
 use wal::WalError;
 
 pub use wal::Op;
@@ -120,6 +120,14 @@ pub enum StoreError {
     /// A backup does not hold what it should.
     #[error("the backup is unusable: {0}")]
     Backup(Arc<str>),
+    /// Where a backup was to go there are those of another database.
+    #[error("the backup in `{}` is that of another database {other}; name another place", path.display())]
+    BackupTaken {
+        /// Where.
+        path: PathBuf,
+        /// Whose they are.
+        other: DatabaseId,
+    },
     /// The system refused a call.
     #[error("cannot {op} `{}`: {source}", path.display())]
     Io {
@@ -129,6 +137,17 @@ pub enum StoreError {
         path: PathBuf,
         /// The system's words.
         source: Arc<io::Error>,
+    },
+    /// The directory holds what nobody of ours can have put there.
+    #[error(
+        "the directory `{}` holds `{entry}` and is no data directory of docdb; \
+         name one that is empty or does not exist", path.display()
+    )]
+    NotOurs {
+        /// The directory.
+        path: PathBuf,
+        /// What was found in it.
+        entry: Arc<str>,
     },
     /// A setting is out of its range.
     #[error("{setting}={value} is out of range: {rule}")]
@@ -241,7 +260,7 @@ impl Coded for StoreError {
                 Code::Unsupported
             }
             Self::DbNotFound(_) => Code::DbNotFound,
-            Self::DbExists(_) => Code::DbExists,
+            Self::DbExists(_) | Self::BackupTaken { .. } => Code::DbExists,
             Self::DbNotOpen(_) => Code::DbNotOpen,
             Self::SnapshotExpired(_) => Code::SnapshotExpired,
             Self::TxnConflict(_) => Code::TxnConflict,
@@ -250,6 +269,7 @@ impl Coded for StoreError {
             Self::DocCorrupt { .. } => Code::DocCorrupt,
             Self::Manifest(_) | Self::Backup(_) => Code::CorruptRecord,
             Self::Io { op, source, .. } => io_code(*op, source),
+            Self::NotOurs { .. } => Code::FileOpen,
             Self::Log(error) => error.code(),
             Self::Data(error) => error.code(),
             Self::Index(error) => error.code(),

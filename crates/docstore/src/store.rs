@@ -4,12 +4,15 @@
 //! its MANIFEST. A directory without a valid MANIFEST is reported and left alone; it stops no other.
 //! Dropping renames the directory to `dropped-<uuid>` first, so that it is gone at once and for
 //! good, and removes it then.
+//!
+//! A directory with things in it that nobody of ours can have put there is not taken: see
+//! [`Store::open`].
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
-use base::io::{EntryKind, Lock};
+use base::io::{Entry, EntryKind, Lock};
 use base::memory::Budget;
 use base::words::{DatabaseId, Name};
 use wal::Environment;
@@ -25,6 +28,34 @@ const PREFIX: &str = "db-";
 const DROPPED: &str = "dropped-";
 const BUILDING: &str = ".new";
 const LOCK_NAME: &str = "LOCK";
+
+/// Whether a directory is what an interrupted creation or drop has left. Nothing else is removed,
+/// whatever it is called.
+fn is_left(name: &str) -> bool {
+    let dropped = name.strip_prefix(DROPPED);
+    let built = name.strip_prefix(PREFIX).and_then(|rest| rest.strip_suffix(BUILDING));
+    dropped.or(built).is_some_and(is_identity)
+}
+
+/// Whether it is the text of a database's identity: a UUID in its canonical form.
+fn is_identity(text: &str) -> bool {
+    let fits = |(at, byte): (usize, u8)| match at {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
+    };
+    text.len() == 36 && text.bytes().enumerate().all(fits)
+}
+
+/// Something that shows that a directory is not ours to use; none in one that is ours, or in which
+/// there is only what may be there before us.
+fn foreign(entries: &[Entry]) -> Option<&str> {
+    let is_ours = |name: &str| name == LOCK_NAME || name.starts_with(PREFIX) || is_left(name);
+    let is_harmless = |name: &str| {
+        name == "lost+found" || [".", "docdb", "keys"].iter().any(|p| name.starts_with(p))
+    };
+    let mut names = entries.iter().map(|entry| entry.name.as_str());
+    if names.clone().any(is_ours) { None } else { names.find(|name| !is_harmless(name)) }
+}
 
 /// The databases of a data directory.
 pub struct Store {
@@ -81,8 +112,11 @@ impl Store {
     /// Opens the data directory `dir`, which is made when it does not exist, with a database
     /// `default` in it. Databases are opened when they are asked for.
     ///
+    /// One that exists must be ours or as good as empty: what may be in it beforehand are hidden
+    /// files, `lost+found`, and what is called `docdb…` or `keys…`.
+    ///
     /// # Errors
-    /// `FileOpen` when another process has the directory; the disk's.
+    /// `FileOpen` when another process has the directory, or it is somebody else's; the disk's.
     pub fn open(env: &Environment, dir: &Path, options: Options, budget: Budget) -> Result<Self> {
         let store = Self::open_as_is(env, dir, options, budget)?;
         if !lock(&store.names).contains_key(&default_name()) {
@@ -108,8 +142,13 @@ impl Store {
         if disk.stat(dir).map_err(failed)?.is_none() {
             disk.create_dir(dir).map_err(failed)?;
             if let Some(parent) = dir.parent() {
-                sync_dir(disk, parent)?;
+                // A plain name is below the directory that the process is in.
+                let is_here = parent.as_os_str().is_empty();
+                sync_dir(disk, if is_here { Path::new(".") } else { parent })?;
             }
+        } else if let Some(entry) = foreign(&disk.list(dir).map_err(failed)?) {
+            let path = dir.to_path_buf();
+            return Err(StoreError::NotOurs { path, entry: entry.into() });
         }
         let held = disk.lock(&dir.join(LOCK_NAME)).map_err(|e| {
             if e.kind() == std::io::ErrorKind::WouldBlock {
@@ -138,9 +177,7 @@ impl Store {
         let mut names: BTreeMap<Name, Known> = BTreeMap::new();
         for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
             let path = self.dir.join(&entry.name);
-            let is_left = entry.name.starts_with(DROPPED)
-                || (entry.name.starts_with(PREFIX) && entry.name.ends_with(BUILDING));
-            if is_left {
+            if is_left(&entry.name) {
                 remove_tree(disk, &path)?;
                 continue;
             }

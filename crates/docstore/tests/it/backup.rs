@@ -350,7 +350,7 @@ fn a_store_restores_under_a_name_that_is_free() {
     assert_eq!(content(&copy, DEFAULT_COLLECTION), content(&db, DEFAULT_COLLECTION));
     assert_eq!(store.database(&name("copy")).unwrap().id(), copy.id());
     let other = copy.backup(&to(&disk)).unwrap_err();
-    assert_eq!(other.code(), Code::CorruptRecord, "a directory holds backups of one database");
+    assert_eq!(other.code(), Code::DbExists, "a directory holds backups of one database");
     let missing = BackupDir::new(&disk.shared(), Path::new("/nowhere"));
     let nothing = store.restore(&missing, &name("none")).unwrap_err();
     assert_eq!(nothing.code(), Code::FileOpen, "{nothing}");

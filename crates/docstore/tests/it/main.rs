@@ -6,6 +6,7 @@ mod backup;
 mod basics;
 mod crash;
 mod data;
+mod directory;
 mod endless;
 mod errors;
 mod export;
