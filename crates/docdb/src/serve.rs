@@ -3,6 +3,7 @@
 //!
 //! What happens at the end, and in which order, is the table of [`stop`]. Start with [`run`].
 
+mod descriptors;
 mod renew;
 mod stop;
 
@@ -28,10 +29,9 @@ use crate::ipc;
 use crate::logging;
 use crate::scheduler::SchedulerOptions;
 use crate::tls::ServerTls;
+use descriptors::connections_max;
 use renew::Renewal;
 
-/// Files that are open besides connections: those of the databases, and what the process has itself.
-const FILES_RESERVED: u64 = 512;
 /// Threads for operations that take long, beside those for requests.
 const OPERATION_THREADS: usize = 4;
 /// How long the end waits for alerts that are not posted yet.
@@ -45,13 +45,18 @@ const ALERTS_TIME: Duration = Duration::from_secs(2);
 pub fn run(config: &Config, machine: &Machine, disk: DiskRef) -> io::Result<ExitCode> {
     let clock = SystemClock::shared();
     logging::install(&config.log, &clock);
+    descriptors::raise();
     let version = env!("CARGO_PKG_VERSION");
     let data_dir = config.data_dir.display();
     tracing::info!(version, pid = std::process::id(), %data_dir, "docdb starts");
     let guard = guard(config, &disk, &clock)?;
     let shutdown = Arc::new(Shutdown::new(Arc::clone(&clock), config.shutdown_timeout));
     let env = Environment { disk, clock, reserve: None };
-    let engine = Engine::start(env, options(config)).map_err(failed)?;
+    let mut options = options(config);
+    if options.databases_open_max == 0 {
+        options.databases_open_max = descriptors::databases_max().unwrap_or(0);
+    }
+    let engine = Engine::start(env, options).map_err(failed)?;
     let alerts = start_alerts(config, &engine, &guard)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(machine.cores.max(1))
@@ -105,13 +110,6 @@ pub fn options(config: &Config) -> EngineOptions {
         transaction_timeout: config.transactions.timeout,
         operation_threads: OPERATION_THREADS,
     }
-}
-
-/// Connections that each surface can hold: half of the system's limit of open files, less what
-/// others need.
-fn connections_max() -> Option<usize> {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current?;
-    usize::try_from(limit.saturating_sub(FILES_RESERVED).max(limit / 2) / 2).ok()
 }
 
 /// Keys and certificate, or why the server must not start without them.

@@ -64,6 +64,7 @@ impl Engine {
     /// # Errors
     /// `DbExists`; the disk's.
     pub fn create_database(&self, name: &Name) -> Result<Arc<Served>> {
+        self.make_room(None)?;
         let database = self.store.create(name)?;
         Ok(self.adopt(name, database))
     }
@@ -168,8 +169,9 @@ impl Engine {
         }
     }
 
-    /// Closes the one that is idle for longest when as many are open as may be.
-    pub(super) fn make_room(&self, wanted: &Arc<Served>) -> Result<()> {
+    /// Closes the one that is idle for longest when as many are open as may be. `wanted` is the one
+    /// that is to be opened; none for one that is to be made.
+    pub(super) fn make_room(&self, wanted: Option<&Arc<Served>>) -> Result<()> {
         let max = self.options.databases_open_max;
         if max == 0 {
             return Ok(());
@@ -179,7 +181,7 @@ impl Engine {
             let open: Vec<_> = self
                 .all()
                 .into_iter()
-                .filter(|other| !Arc::ptr_eq(other, wanted))
+                .filter(|other| wanted.is_none_or(|wanted| !Arc::ptr_eq(other, wanted)))
                 .filter(|other| other.condition() == Condition::Open)
                 .collect();
             if open.len() < max {

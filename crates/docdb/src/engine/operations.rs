@@ -155,6 +155,7 @@ impl Engine {
     ) {
         let disk = Arc::clone(&self.env.disk);
         self.operate_on_server(reply, move |engine| {
+            engine.make_room(None)?;
             let (database, report) =
                 engine.store.restore(&BackupDir::new(&disk, from.path()), &name)?;
             engine.adopt(&name, database);

@@ -98,7 +98,7 @@ impl Engine {
     }
 
     fn open_now(&self, served: &Arc<Served>) {
-        let result = self.make_room(served).and_then(|()| {
+        let result = self.make_room(Some(served)).and_then(|()| {
             let (database, report) = self.store.database_with_report(&served.name)?;
             if let Some(report) = report {
                 self.note_opened(served, &report);

@@ -55,7 +55,7 @@ pub(super) const ROWS: &[Setting] = &[
         name: "db.max_open",
         kind: count(0, 1_000_000),
         default: "0",
-        empty: Some("not limited by their number"),
+        empty: Some("a quarter of the process's limit on open files, at 16 files each"),
         what: "How many databases may be open at once; the longest idle one is closed for another.",
         trade: "Fewer open ones use less memory; the first request to a closed one has to open it.",
         ..ROW
