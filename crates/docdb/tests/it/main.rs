@@ -5,6 +5,7 @@ mod config;
 mod copies;
 mod database;
 mod drills;
+mod hostile;
 mod http;
 mod ipc;
 mod key;
