@@ -12,6 +12,8 @@ pub mod data_record;
 pub mod doc_id;
 pub mod document;
 pub mod driver;
+pub mod http_body;
+pub mod http_query;
 pub mod import_line;
 pub mod index_run;
 pub mod ipc_request;
@@ -45,6 +47,8 @@ pub const ALL: &[Target] = &[
     Target { name: "data_record", run: data_record::run, seeds: data_record::seeds },
     Target { name: "doc_id", run: doc_id::run, seeds: doc_id::seeds },
     Target { name: "document", run: document::run, seeds: document::seeds },
+    Target { name: "http_body", run: http_body::run, seeds: http_body::seeds },
+    Target { name: "http_query", run: http_query::run, seeds: http_query::seeds },
     Target { name: "import_line", run: import_line::run, seeds: import_line::seeds },
     Target { name: "index_run", run: index_run::run, seeds: index_run::seeds },
     Target { name: "ipc_request", run: ipc_request::run, seeds: ipc_request::seeds },

@@ -54,6 +54,7 @@ pub use work::How;
 
 use crate::scheduler::{Lane, Scheduler, SchedulerOptions};
 use cursor::Cursors;
+pub(crate) use cursor::again as cursor_again;
 use housekeeping::Signal;
 use metrics::Meters;
 use transactions::Transactions;

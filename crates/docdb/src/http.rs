@@ -28,6 +28,7 @@ mod compress;
 mod connection;
 mod cors;
 mod databases;
+pub mod decode;
 mod dispatch;
 mod documents;
 mod error;

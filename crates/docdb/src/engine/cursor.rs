@@ -54,21 +54,7 @@ impl Cursors {
     pub(super) fn write(&self, at: &Position) -> Box<str> {
         let mut bytes = Vec::with_capacity(128);
         bytes.extend_from_slice(&self.process.to_le_bytes());
-        bytes.extend_from_slice(at.database.as_bytes());
-        bytes.extend_from_slice(&at.snapshot.0.to_le_bytes());
-        bytes.extend_from_slice(&at.collection.0.to_le_bytes());
-        write_id(&mut bytes, &at.last);
-        match &at.to {
-            Bound::Unbounded => bytes.push(0),
-            Bound::Included(id) => {
-                bytes.push(1);
-                write_id(&mut bytes, id);
-            }
-            Bound::Excluded(id) => {
-                bytes.push(2);
-                write_id(&mut bytes, id);
-            }
-        }
+        write_position(&mut bytes, at);
         let seal = self.key.hash_one(bytes.as_slice());
         bytes.extend_from_slice(&seal.to_le_bytes());
         URL_SAFE_NO_PAD.encode(bytes).into()
@@ -101,6 +87,31 @@ impl Cursors {
             return Err(EngineError::new(Code::InvalidQuery, what));
         }
         Ok(position)
+    }
+}
+
+/// A position in bytes, read and written again; none when it is none.
+pub(crate) fn again(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    write_position(&mut out, &read_position(bytes)?);
+    Some(out)
+}
+
+fn write_position(out: &mut Vec<u8>, at: &Position) {
+    out.extend_from_slice(at.database.as_bytes());
+    out.extend_from_slice(&at.snapshot.0.to_le_bytes());
+    out.extend_from_slice(&at.collection.0.to_le_bytes());
+    write_id(out, &at.last);
+    match &at.to {
+        Bound::Unbounded => out.push(0),
+        Bound::Included(id) => {
+            out.push(1);
+            write_id(out, id);
+        }
+        Bound::Excluded(id) => {
+            out.push(2);
+            write_id(out, id);
+        }
     }
 }
 

@@ -144,6 +144,18 @@ impl Lines {
     }
 }
 
+/// A line that has something in it, none for one that has not, and why not for one too long.
+fn sorted(line: Line) -> std::result::Result<Option<Vec<u8>>, EngineError> {
+    match line {
+        Ok(line) if line.iter().all(u8::is_ascii_whitespace) => Ok(None),
+        Ok(line) => Ok(Some(line)),
+        Err(TooLong) => {
+            let what = format!("a line has at most {LINE_BYTES_MAX} bytes");
+            Err(EngineError::new(Code::PayloadTooLarge, what))
+        }
+    }
+}
+
 /// Lines that are to be written together.
 #[derive(Debug, Default)]
 struct Batch {
@@ -209,13 +221,10 @@ impl Import {
     async fn take(&mut self, line: Line) -> Result<()> {
         self.report.lines += 1;
         let number = self.report.lines;
-        match line {
-            Err(TooLong) => {
-                let what = format!("a line has at most {LINE_BYTES_MAX} bytes");
-                self.report.refuse(number, EngineError::new(Code::PayloadTooLarge, what));
-            }
-            Ok(line) if line.iter().all(u8::is_ascii_whitespace) => {}
-            Ok(line) => {
+        match sorted(line) {
+            Err(error) => self.report.refuse(number, error),
+            Ok(None) => {}
+            Ok(Some(line)) => {
                 self.batch.bytes += line.len();
                 self.batch.lines.push((number, line));
             }
@@ -296,6 +305,36 @@ fn read(lines: Vec<(u64, Vec<u8>)>, collection: &Name, mode: Mode) -> Read {
         }
     }
     read
+}
+
+/// What an import of a body in these pieces would write and refuse.
+pub(super) fn read_pieces(
+    pieces: &[&[u8]],
+    collection: &Name,
+) -> (Vec<Op>, Vec<(u64, EngineError)>) {
+    let (mut lines, mut batch, mut refused) = (Lines::default(), Vec::new(), Vec::new());
+    let mut number = 0;
+    let mut take = |line: Line| {
+        number += 1;
+        match sorted(line) {
+            Ok(Some(line)) => batch.push((number, line)),
+            Ok(None) => {}
+            Err(error) => refused.push((number, error)),
+        }
+    };
+    for piece in pieces {
+        let mut rest = *piece;
+        while let Some(line) = lines.next(&mut rest) {
+            take(line);
+        }
+    }
+    if let Some(line) = lines.last() {
+        take(line);
+    }
+    let read = read(batch, collection, Mode::Upsert);
+    refused.extend(read.refused);
+    refused.sort_by_key(|(line, _)| *line);
+    (read.ops, refused)
 }
 
 /// Whether other lines may be accepted all the same.

@@ -84,8 +84,12 @@ struct NewName {
 
 /// The name that a body asks for.
 pub(super) async fn name_of_body(call: &mut Call) -> Result<Name> {
-    let body = call.body().await?;
-    let asked: NewName = shape(&body)?;
+    name_in(&call.body().await?)
+}
+
+/// The same of its bytes.
+pub(super) fn name_in(body: &[u8]) -> Result<Name> {
+    let asked: NewName = shape(body)?;
     Name::new(&asked.name).map_err(|e| Failure::from(EngineError::from(e)))
 }
 

@@ -271,7 +271,7 @@ fn conditions(call: &Call) -> Result<Vec<Condition>> {
 
 /// Revisions as conditions name them.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Tags {
+pub(super) enum Tags {
     /// `*`
     Any,
     /// Each in quotes. A weak one is no revision, and matches none.
@@ -279,7 +279,7 @@ enum Tags {
 }
 
 impl Tags {
-    fn parse(text: &str) -> Result<Self> {
+    pub(super) fn parse(text: &str) -> Result<Self> {
         if text.trim() == "*" {
             return Ok(Self::Any);
         }
@@ -302,7 +302,7 @@ impl Tags {
         Ok(Self::These(revisions))
     }
 
-    fn has(&self, revision: Lsn) -> bool {
+    pub(super) fn has(&self, revision: Lsn) -> bool {
         match self {
             Self::Any => true,
             Self::These(revisions) => revisions.contains(&revision),

@@ -241,22 +241,44 @@ async fn heal(mut call: Call) -> Result<Response> {
     if body.is_empty() {
         return heal_all(call).await;
     }
-    let asked: HealDocument<'_> = shape(&body)?;
-    let collection =
-        Name::new(&asked.collection).map_err(|e| Failure::from(EngineError::from(e)))?;
-    let id_type = asked.id_type.as_deref().map(IdType::parse).transpose()?;
-    let id = id::from_json(asked.id.get(), id_type)?;
-    match (asked.versions, asked.accept) {
-        (true, None) => versions(call, collection, id).await,
-        (false, Some(revision)) => accept(call, collection, id, Lsn(revision)).await,
-        (true, Some(_)) => Err(Failure::bad("give versions or accept, not both")),
-        (false, None) => {
+    let (collection, id, asked) = heal_asked(&body)?;
+    match asked {
+        HealAsked::Versions => versions(call, collection, id).await,
+        HealAsked::Accept(revision) => accept(call, collection, id, revision).await,
+        HealAsked::Heal => {
             let database = call.database()?;
             let damaged =
                 call.ask(|engine, reply| engine.heal(&database, collection, id, reply)).await?;
             Ok(respond::json(StatusCode::OK, &json!({ "damaged": damaged })))
         }
     }
+}
+
+/// What is asked of healing for one document.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HealAsked {
+    /// Read it, and heal it if it is damaged.
+    Heal,
+    /// List its older versions.
+    Versions,
+    /// Let this version stand in the place of one that is lost.
+    Accept(Lsn),
+}
+
+/// What a body asks of healing, and of which document.
+pub(super) fn heal_asked(body: &[u8]) -> Result<(Name, DocId, HealAsked)> {
+    let asked: HealDocument<'_> = shape(body)?;
+    let collection =
+        Name::new(&asked.collection).map_err(|e| Failure::from(EngineError::from(e)))?;
+    let id_type = asked.id_type.as_deref().map(IdType::parse).transpose()?;
+    let id = id::from_json(asked.id.get(), id_type)?;
+    let what = match (asked.versions, asked.accept) {
+        (true, None) => HealAsked::Versions,
+        (false, Some(revision)) => HealAsked::Accept(Lsn(revision)),
+        (false, None) => HealAsked::Heal,
+        (true, Some(_)) => return Err(Failure::bad("give versions or accept, not both")),
+    };
+    Ok((collection, id, what))
 }
 
 async fn heal_stats(call: Call) -> Result<Response> {

@@ -155,7 +155,7 @@ async fn scan_in(call: Call) -> Result<Response> {
 
 /// Where a scan within a transaction goes on: the last id and the end, in base64 with a dot between
 /// them, `i` or `e` before an end that is inside or outside. The transaction itself keeps the moment.
-fn write_cursor(last: &DocId, to: &Bound<DocId>) -> String {
+pub(super) fn write_cursor(last: &DocId, to: &Bound<DocId>) -> String {
     let encoded = |id: &DocId| {
         let mut bytes = Vec::new();
         id.encode(&mut bytes);
@@ -169,7 +169,7 @@ fn write_cursor(last: &DocId, to: &Bound<DocId>) -> String {
     format!("{}.{to}", encoded(last))
 }
 
-fn read_cursor(cursor: &str) -> Result<(Bound<DocId>, Bound<DocId>)> {
+pub(super) fn read_cursor(cursor: &str) -> Result<(Bound<DocId>, Bound<DocId>)> {
     let decoded = |text: &str| DocId::decode(&URL_SAFE_NO_PAD.decode(text).ok()?).ok();
     let read = || {
         let (last, to) = cursor.split_once('.')?;
