@@ -14,6 +14,7 @@
 
 mod bench;
 mod ci;
+mod clients;
 mod data;
 mod fuzz;
 mod generate;

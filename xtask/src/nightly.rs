@@ -5,7 +5,7 @@
 use crate::process::{Process, Result};
 use crate::stage::{self, Outcome, Stage};
 use crate::test::{self, Effort};
-use crate::{bench, fuzz};
+use crate::{bench, clients, fuzz};
 
 /// How much to do.
 #[derive(Debug, clap::Args)]
@@ -70,6 +70,15 @@ fn logs() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// Makes 10,000 databases in a real server and lets it close them. They take 4 GB, in the directory
+/// for temporary files.
+fn databases() -> Result<Outcome> {
+    let selection = ["--package", "docdb", "--test", "it", "--", "--nocapture", "databases_that"];
+    let process = Process::cargo().env("TESTS_DATABASES", "10000");
+    process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
+    Ok(Outcome::passed())
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (effort, seconds) = (Effort::Times(arguments.sim_times), arguments.fuzz_seconds);
@@ -80,6 +89,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Stage::new("endless", endless),
         Stage::new("drills", drills),
         Stage::new("logs", logs),
+        Stage::new("databases", databases),
+        Stage::new("clients", || clients::check(clients::LONG)),
         Stage::new("fuzz", move || fuzz::long(seconds).map(Outcome::Passed)),
         Stage::new("bench", || bench::measure_all().map(Outcome::Passed)),
     ])

@@ -13,8 +13,8 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::{ComponentsBuilder, Schema};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Content, InfoBuilder, OpenApi, OpenApiBuilder, OpenApiVersion, Ref, RefOr, Required,
-    ResponseBuilder, ResponsesBuilder,
+    Content, InfoBuilder, OpenApiBuilder, OpenApiVersion, Ref, RefOr, Required, ResponseBuilder,
+    ResponsesBuilder,
 };
 
 use super::call::Call;
@@ -56,7 +56,7 @@ pub(super) const ROUTES: &[Route] = &[Route {
 
 async fn openapi(_: Call) -> Result<Response> {
     static TEXT: LazyLock<std::result::Result<String, String>> =
-        LazyLock::new(|| describe().and_then(|api| api.to_json().map_err(|e| e.to_string())));
+        LazyLock::new(|| describe().map(|api| api.to_string()));
     match &*TEXT {
         Ok(text) => Ok(respond::json_text(StatusCode::OK, text.clone().into_bytes())),
         Err(error) => Err(Failure::new(Code::Internal, error.as_str())),
@@ -64,18 +64,13 @@ async fn openapi(_: Call) -> Result<Response> {
 }
 
 /// The description.
-fn describe() -> std::result::Result<OpenApi, String> {
-    let schemas: serde_json::Map<String, serde_json::Value> =
+fn describe() -> std::result::Result<serde_json::Value, String> {
+    let schemas: serde_json::Value =
         serde_json::from_str(SCHEMAS).map_err(|e| format!("schemas.json: {e}"))?;
-    let mut components = ComponentsBuilder::new();
-    for (name, text) in schemas {
-        let read: RefOr<Schema> =
-            serde_json::from_value(text).map_err(|e| format!("the schema {name}: {e}"))?;
-        components = components.schema(name, read);
-    }
     let mut scheme = Http::new(HttpAuthScheme::Bearer);
     scheme.description = Some(ABOUT_KEYS.to_owned());
-    components = components.security_scheme(KEY, SecurityScheme::Http(scheme));
+    let components =
+        ComponentsBuilder::new().security_scheme(KEY, SecurityScheme::Http(scheme)).build();
     let mut paths = PathsBuilder::new().build();
     for route in routes::all() {
         paths.add_path_operation(route.path, vec![method(route.verb)], operation(route)?);
@@ -85,12 +80,16 @@ fn describe() -> std::result::Result<OpenApi, String> {
         .version(env!("CARGO_PKG_VERSION"))
         .description(Some(ABOUT))
         .build();
-    Ok(OpenApiBuilder::new()
+    let api = OpenApiBuilder::new()
         .openapi(OpenApiVersion::Version31)
         .info(info)
         .paths(paths)
-        .components(Some(components.build()))
-        .build())
+        .components(Some(components))
+        .build();
+    let mut api = serde_json::to_value(api).map_err(|e| e.to_string())?;
+    // As they are written: the types of utoipa have no schema that allows every value.
+    api["components"]["schemas"] = schemas;
+    Ok(api)
 }
 
 fn method(verb: Verb) -> HttpMethod {
@@ -121,8 +120,9 @@ fn operation(route: &Route) -> std::result::Result<Operation, String> {
         operation = operation.parameter(parameter(taken.name, place, Some(taken.what), schema));
     }
     if let Some((media, schema)) = content(route.body)? {
-        let required =
-            if matches!(route.body, Shape::Maybe(_)) { Required::False } else { Required::True };
+        // An import of nothing is one, too.
+        let may_lack = matches!(route.body, Shape::Maybe(_) | Shape::Lines);
+        let required = if may_lack { Required::False } else { Required::True };
         operation = operation.request_body(Some(body(media, schema, required)));
     }
     let mut responses = ResponsesBuilder::new();
@@ -216,7 +216,7 @@ mod tests {
     use serde_json::Value;
 
     fn described() -> Value {
-        serde_json::from_str(&describe().unwrap().to_json().unwrap()).unwrap()
+        describe().unwrap()
     }
 
     #[test]
@@ -240,12 +240,6 @@ mod tests {
             api["paths"].as_object().unwrap().values().map(|p| p.as_object().unwrap().len()).sum();
         assert_eq!(count, names.len());
         assert_eq!(api["components"]["securitySchemes"][KEY]["scheme"], "bearer");
-    }
-
-    #[test]
-    fn schemas_come_out_as_they_are_written() {
-        let written: Value = serde_json::from_str(SCHEMAS).unwrap();
-        assert_eq!(described()["components"]["schemas"], written);
     }
 
     #[test]
