@@ -1,6 +1,6 @@
 //! A defect of our own: the disk of this server panics under a worker that reads a data file.
 
-use super::process::{Process, example};
+use super::process::{Process, example, wait_until};
 
 #[test]
 fn a_panic_in_a_worker_is_answered_counted_and_takes_nothing_with_it() {
@@ -27,8 +27,9 @@ fn a_panic_in_a_worker_is_answered_counted_and_takes_nothing_with_it() {
         }
     });
     assert_eq!(failed.count() as u64, PANICS);
-    let stats = client.stats().unwrap();
-    assert_eq!(stats["scheduler"]["panics_total"], PANICS, "{stats}");
+    // Counted a moment after the answer.
+    let counted = || client.stats().unwrap()["scheduler"]["panics_total"].clone();
+    wait_until("all are counted", || counted() == PANICS);
     assert!(server.log().contains("the planted defect"), "{}", server.log());
     for id in 0..20 {
         assert!(all.get(id).unwrap().is_some());
