@@ -294,7 +294,7 @@ impl Entry {
 }
 
 fn check_object(text: &str) -> Result<()> {
-    // Parsed without being built: nothing is kept but the verdict.
+    // Built and dropped: only the verdict counts, and the text is bounded.
     let parsed: std::result::Result<serde_json::Map<String, serde_json::Value>, _> =
         serde_json::from_str(text);
     match parsed {

@@ -36,6 +36,7 @@ mod batcher;
 mod block;
 mod completion;
 mod damage;
+mod dead_letters;
 mod entry;
 mod error;
 mod export;
@@ -59,6 +60,7 @@ mod writer;
 
 pub use backup::{BackupReport, check_backup, restore_backup};
 pub use completion::{Callback, Completion, GroupCompletion, Receipt};
+pub use dead_letters::DeadLetter;
 pub use entry::{
     Entry, EntryId, FIELD_BYTES_MAX, MESSAGE_BYTES_MAX, Marks, STRUCTURED_BYTES_MAX, Severity,
     StoredEntry, UnixNanos,

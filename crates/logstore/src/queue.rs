@@ -293,6 +293,10 @@ impl Queue {
         self.nudge();
     }
 
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().is_closed
+    }
+
     /// Everything that waits, for a store that gives up.
     pub(crate) fn abandon(&self) -> Vec<Queued> {
         let mut state = self.lock();

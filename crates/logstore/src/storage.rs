@@ -65,7 +65,7 @@ pub trait LogStorage: Send + Sync {
     /// for a slow reader, who is told how many more there were.
     ///
     /// # Errors
-    /// When the filter is too large.
+    /// When the filter is too large or the storage is closed.
     fn subscribe(&self, filter: Filter, capacity: usize) -> Result<Subscription>;
 
     /// Drops what is older or more than `retention` says, now.

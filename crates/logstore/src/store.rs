@@ -15,6 +15,7 @@ use base::clock::Instant;
 use crate::backup::{self, BackupReport};
 use crate::batcher::{Batcher, Turn};
 use crate::completion::{Completion, GroupCompletion, Slot};
+use crate::dead_letters::{self, DeadLetter};
 use crate::entry::{Entry, EntryId, Marks};
 use crate::error::{LogError, Result};
 use crate::export::{Export, ExportFormat, query_of};
@@ -111,6 +112,14 @@ impl BatchedSqliteStorage {
     ) -> Result<Export<impl FnMut(&Query) -> Result<Page>>> {
         filter.check()?;
         Ok(Export::new(query_of(filter), format, |query| search::page(&self.shared, query)))
+    }
+
+    /// The newest entries that SQLite refused, the newest first, at most `limit`.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>> {
+        dead_letters::newest(&self.shared, limit)
     }
 
     /// Copies the store, while it is in use, into a directory that is not there yet. Everything that
@@ -247,6 +256,9 @@ impl LogStorage for BatchedSqliteStorage {
 
     fn subscribe(&self, filter: Filter, capacity: usize) -> Result<Subscription> {
         filter.check()?;
+        if self.shared.queue.is_closed() {
+            return Err(LogError::Closed);
+        }
         Ok(self.shared.subscribers.subscribe(filter, capacity))
     }
 

@@ -106,6 +106,7 @@ fn a_subscriber_sees_an_entry_before_it_is_written() {
     assert_eq!(tail.try_next(), None);
     store.close(Duration::ZERO).unwrap();
     assert_eq!(tail.try_next(), Some(Tail::Closed));
+    assert!(matches!(store.subscribe(Filter::default(), 1), Err(LogError::Closed)));
 }
 
 #[test]

@@ -57,13 +57,16 @@ fn a_full_disk_stops_writes_with_back_pressure_and_they_go_on_when_there_is_room
 
 #[test]
 fn a_sync_that_fails_is_followed_by_a_look_and_nothing_is_lost_or_twice() {
-    for (syncs, writes) in [(1, 0), (3, 0), (0, 1), (0, 4)] {
+    // Few entries are rows, many are a block at once.
+    for (syncs, writes, count) in
+        [(1, 0, 20), (3, 0, 20), (0, 1, 20), (0, 4, 20), (1, 0, 3000), (0, 1, 3000)]
+    {
         let (bed, vfs) = bed(Options::default());
         let store = bed.open();
         bed.store(&store, &["before"]);
         vfs.state().failing_syncs = syncs;
         vfs.state().failing_writes = writes;
-        let entries = (0..20).map(|n| bed.entry(format!("m{n}"))).collect();
+        let entries = (0..count).map(|n| bed.entry(format!("m{n}"))).collect();
         let group = store.store_all_durable(entries).unwrap();
         store.turn();
         assert!(group.settled().is_none());
@@ -73,8 +76,8 @@ fn a_sync_that_fails_is_followed_by_a_look_and_nothing_is_lost_or_twice() {
         }
         assert_eq!(group.wait_for(Duration::ZERO).unwrap().refused, []);
         let mut expect = vec!["before".to_owned()];
-        expect.extend((0..20).map(|n| format!("m{n}")));
-        assert_eq!(messages(&store), expect, "{syncs} {writes}");
+        expect.extend((0..count).map(|n| format!("m{n}")));
+        assert_eq!(messages(&store), expect, "{syncs} {writes} {count}");
         assert!(bed.metric("docdb_logs_retries_total{reason=\"connection\"}") >= 1.0);
     }
 }
