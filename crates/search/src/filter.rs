@@ -23,6 +23,7 @@ use crate::path::Path;
 use crate::value::Value;
 
 pub use evaluate::Compiled;
+pub(crate) use parse::Size;
 
 /// Most tests, `And`s, `Or`s and `Not`s in one filter.
 pub const FILTER_NODES_MAX: usize = 1024;
@@ -30,6 +31,11 @@ pub const FILTER_NODES_MAX: usize = 1024;
 pub const FILTER_DEPTH_MAX: usize = 32;
 /// Most values in the lists of one filter together.
 pub const FILTER_VALUES_MAX: usize = 100_000;
+
+/// Most globs and regular expressions of one filter: each may take two megabytes of memory.
+pub const FILTER_PATTERNS_MAX: usize = 16;
+/// Longest string of a [`Op::Fuzzy`] test, in bytes.
+pub const FUZZY_BYTES_MAX: usize = 1024;
 
 /// What a client asks of documents.
 #[derive(Debug, Clone, PartialEq)]
@@ -200,6 +206,11 @@ impl Op {
     /// Whether it takes several values.
     const fn takes_many(self) -> bool {
         matches!(self, Self::In | Self::NotIn | Self::ContainsAny | Self::NotContainsAny)
+    }
+
+    /// Whether it takes a pattern.
+    const fn takes_pattern(self) -> bool {
+        matches!(self, Self::Glob | Self::NotGlob | Self::IGlob | Self::NotIGlob | Self::Regex)
     }
 
     /// Whether it is about the words of a text.

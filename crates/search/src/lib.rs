@@ -1,16 +1,24 @@
 //! Search over the changes of a collection: vectors, text, attributes.
 //!
 //! What there is now: [`schema`], which says what the documents of a collection have, with [`value`] and
-//! [`path`], the values of attributes and their places; [`filter`], the whole language of filters; and the
+//! [`path`], the values of attributes and their places; [`query`], with [`filter`], [`rank`], [`order`] and
+//! [`aggregate`], what may be asked; [`exhaustive`], which answers by looking at every document; and the
 //! vector index, [`vector`], on rows that the caller holds. Nothing of it is wired to a collection yet. To
 //! come are the memtable, text and attribute indexes, segments and their manifest, and the planner that
 //! joins them into a query.
 
+pub mod aggregate;
+mod column;
+mod cursor;
 pub mod error;
+pub mod exhaustive;
 pub mod filter;
 pub mod json;
+pub mod order;
 pub mod path;
 mod place;
+pub mod query;
+pub mod rank;
 pub mod schema;
 pub mod value;
 pub mod vector;

@@ -33,6 +33,7 @@ pub use field::{Attribute, Field, FieldKind, FieldNo, VectorField, metric_name};
 pub use full_text::{FullText, Language, Tokenizer};
 pub use row::Row;
 pub use vectors::Vector;
+pub(crate) use vectors::read_vector;
 
 /// Most fields of a schema.
 pub const FIELDS_MAX: usize = 1024;

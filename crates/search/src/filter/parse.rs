@@ -1,6 +1,9 @@
 //! Filters as clients write them: `["a","Eq",1]`, `["And",[…]]`, `["Or",[…]]`, `["Not",…]`.
 
-use super::{FILTER_DEPTH_MAX, FILTER_NODES_MAX, FILTER_VALUES_MAX, Filter, Op, Operand, Test};
+use super::{
+    FILTER_DEPTH_MAX, FILTER_NODES_MAX, FILTER_PATTERNS_MAX, FILTER_VALUES_MAX, FUZZY_BYTES_MAX,
+    Filter, Op, Operand, Test,
+};
 use crate::error::{Result, SearchError};
 use crate::json::{Json, Kind};
 use crate::path::Path;
@@ -21,17 +24,35 @@ impl Filter {
 
     /// As [`Filter::parse`], of a filter that stands somewhere else.
     pub(crate) fn parse_at(json: Json<'_>, place: &Place<'_>) -> Result<Self> {
-        let mut parser = Parser { nodes: 0, values: 0 };
-        parser.filter(json, place, 0)
+        let mut size = Size::default();
+        size.parse(json, place)
+    }
+
+    /// Whether a JSON value looks like a filter: an array that begins with a logical operator, or with an
+    /// attribute and an operator.
+    pub(crate) fn is_one(json: Json<'_>) -> bool {
+        let Some(mut elements) = json.elements() else { return false };
+        let first = elements.next().and_then(Json::string);
+        let second = elements.next().and_then(Json::string);
+        matches!(first.as_deref(), Some("And" | "Or" | "Not"))
+            || second.is_some_and(|name| Op::ALL.iter().any(|op| op.name() == name))
     }
 }
 
-struct Parser {
+/// How large a filter is so far.
+#[derive(Debug, Default)]
+pub(crate) struct Size {
     nodes: usize,
     values: usize,
+    patterns: usize,
 }
 
-impl Parser {
+impl Size {
+    /// Reads a filter that is one of several which share their bounds.
+    pub(crate) fn parse(&mut self, json: Json<'_>, place: &Place<'_>) -> Result<Filter> {
+        self.filter(json, place, 0)
+    }
+
     fn filter(&mut self, json: Json<'_>, place: &Place<'_>, depth: usize) -> Result<Filter> {
         self.nodes += 1;
         if self.nodes > FILTER_NODES_MAX || depth > FILTER_DEPTH_MAX {
@@ -90,10 +111,19 @@ impl Parser {
             let reason = format!("{name} has no options");
             return Err(SearchError::query(place.at(3), reason));
         }
+        self.patterns += usize::from(op.takes_pattern());
+        if self.patterns > FILTER_PATTERNS_MAX {
+            let reason = format!("a filter has at most {FILTER_PATTERNS_MAX} patterns; join some");
+            return Err(SearchError::query(place, reason));
+        }
         let operand = if operand.kind() == Kind::Object {
             ref_new(operand, &place.at(2))?
         } else if op == Op::Fuzzy {
             let text = text(operand, &place.at(2))?;
+            if text.len() > FUZZY_BYTES_MAX {
+                let reason = format!("a string of Fuzzy has at most {FUZZY_BYTES_MAX} bytes");
+                return Err(SearchError::query(place.at(2), reason));
+            }
             Operand::Fuzzy { edits: edits(options, &text, &place.at(3))?, text }
         } else if op.takes_tokens() {
             let text = text(operand, &place.at(2))?;

@@ -172,6 +172,12 @@ fn filters_are_bounded() {
     let many = |n: usize| format!("[\"i\",\"In\",[{}]]", vec!["7"; n].join(","));
     assert_eq!(found(&many(FILTER_VALUES_MAX)), Ok(vec![4]));
     assert!(found(&many(FILTER_VALUES_MAX + 1)).is_err());
+    let patterns = |n: usize| format!("[\"And\",[{}]]", vec![r#"["s","Glob","a*"]"#; n].join(","));
+    assert_eq!(found(&patterns(FILTER_PATTERNS_MAX)), Ok(vec![2]));
+    assert!(found(&patterns(FILTER_PATTERNS_MAX + 1)).is_err());
+    let long = |n: usize| format!("[\"s\",\"Fuzzy\",\"{}\"]", "a".repeat(n));
+    assert_eq!(found(&long(FUZZY_BYTES_MAX)), Ok(vec![]));
+    assert!(found(&long(FUZZY_BYTES_MAX + 1)).is_err());
 }
 
 #[test]

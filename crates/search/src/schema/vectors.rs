@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::{VectorField, half};
 use crate::json::{Json, Kind};
-use crate::vector::{ELEMENT_MAX, Element};
+use crate::vector::{DIMS_MAX, ELEMENT_MAX, Element};
 
 /// A vector as its field keeps it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,8 +67,22 @@ impl Vector {
     }
 }
 
+/// Reads a vector of any number of elements that a field may have, in either form.
+pub(crate) fn read_vector(json: Json<'_>) -> Result<Vec<f32>, String> {
+    let text = json.string().unwrap_or_default();
+    let padding = text.bytes().rev().take(2).filter(|byte| *byte == b'=').count();
+    let dims = match json.elements() {
+        Some(elements) => elements.take(DIMS_MAX + 1).count(),
+        None => (text.len() / 4 * 3).saturating_sub(padding) / 4,
+    };
+    if json.kind() == Kind::Array && !(1..=DIMS_MAX).contains(&dims) {
+        return Err(format!("a vector has 1 to {DIMS_MAX} elements"));
+    }
+    read(json, dims.clamp(1, DIMS_MAX))
+}
+
 /// Reads `dims` floats, in either form.
-pub(crate) fn read(json: Json<'_>, dims: usize) -> Result<Vec<f32>, String> {
+fn read(json: Json<'_>, dims: usize) -> Result<Vec<f32>, String> {
     let floats = match json.kind() {
         Kind::Array => array(json, dims)?,
         Kind::String => base64(&json.string().unwrap_or_default(), dims)?,

@@ -1,0 +1,269 @@
+//! An expression against a schema, and asked of a row.
+
+use super::{Curve, Rank};
+use crate::error::{Result, SearchError};
+use crate::filter::Compiled;
+use crate::place::Place;
+use crate::schema::{FieldNo, Row, Schema};
+use crate::value::{DateTime, Scalar, Value, ValueType};
+
+/// An expression that has been checked against a schema.
+#[derive(Debug, Clone)]
+pub struct Scorer {
+    node: Node,
+}
+
+#[derive(Debug, Clone)]
+enum Node {
+    Constant(f64),
+    Attribute(FieldNo),
+    Filter(Compiled),
+    Sum(Vec<Node>),
+    Max(Vec<Node>),
+    Product(Vec<Node>),
+    Dist(Box<Node>, f64),
+    Saturate(Box<Node>, Curve),
+    Decay(Box<Node>, Curve),
+}
+
+impl Rank {
+    /// Checks the expression against a schema.
+    ///
+    /// # Errors
+    /// [`SearchError::Query`] with the place: an attribute that is not there, not filterable or neither number,
+    /// bool nor datetime; a datetime compared with a number. And the errors of [`crate::filter`].
+    pub fn compile(&self, schema: &Schema) -> Result<Scorer> {
+        Ok(Scorer { node: compile(self, schema, &Place::Member("rank_by"))? })
+    }
+}
+
+impl Scorer {
+    /// The score of a row, finite; 0 when it is missing.
+    #[must_use]
+    pub fn score(&self, row: &Row) -> f64 {
+        self.node.score(row).unwrap_or(0.0)
+    }
+}
+
+fn compile(rank: &Rank, schema: &Schema, place: &Place<'_>) -> Result<Node> {
+    let list = |ranks: &[Rank]| {
+        let at = place.at(1);
+        let ranks = ranks.iter().enumerate();
+        ranks
+            .map(|(index, rank)| compile(rank, schema, &at.at(index)))
+            .collect::<Result<Vec<Node>>>()
+    };
+    Ok(match rank {
+        Rank::Constant(number) => Node::Constant(*number),
+        Rank::Attribute(path) => {
+            let at = place.at(1);
+            let number = match schema.attribute(path) {
+                Some((number, attribute)) if attribute.filterable => {
+                    number_of(number, attribute.value_type, &at)?
+                }
+                Some(_) => {
+                    let reason = format!("`{path}` is not filterable; make it so in the schema");
+                    return Err(SearchError::query(at, reason));
+                }
+                None => {
+                    let reason = format!("the schema has no attribute `{path}`");
+                    return Err(SearchError::query(at, reason));
+                }
+            };
+            Node::Attribute(number)
+        }
+        Rank::Filter(filter) => Node::Filter(filter.compile_at(schema, place)?),
+        Rank::Sum(ranks) => Node::Sum(list(ranks)?),
+        Rank::Max(ranks) => Node::Max(list(ranks)?),
+        Rank::Product(ranks) => Node::Product(list(ranks)?),
+        Rank::Dist(of, origin) => {
+            let node = compile(of, schema, &place.at(1))?;
+            Node::Dist(node.into(), origin_of(of, origin, schema, &place.at(2))?)
+        }
+        Rank::Saturate(of, curve) => {
+            Node::Saturate(compile(of, schema, &place.at(1))?.into(), *curve)
+        }
+        Rank::Decay(of, curve) => Node::Decay(compile(of, schema, &place.at(1))?.into(), *curve),
+    })
+}
+
+fn number_of(number: FieldNo, kind: ValueType, place: &Place<'_>) -> Result<FieldNo> {
+    let is_number =
+        matches!(kind.scalar, Scalar::Bool | Scalar::DateTime) || kind.scalar.is_number();
+    if is_number && !kind.is_array {
+        return Ok(number);
+    }
+    let reason =
+        format!("a score is made of numbers, bools and datetimes; the attribute is {kind}");
+    Err(SearchError::query(place, reason))
+}
+
+/// The number that a distance is measured from: of a datetime its seconds.
+fn origin_of(of: &Rank, origin: &Value, schema: &Schema, place: &Place<'_>) -> Result<f64> {
+    let is_datetime = matches!(of, Rank::Attribute(path) if schema
+        .attribute(path)
+        .is_some_and(|(_, attribute)| attribute.value_type.scalar == Scalar::DateTime));
+    let seconds = origin.text().and_then(DateTime::parse).map(DateTime::seconds);
+    match (is_datetime, seconds, origin.to_score()) {
+        (true, Some(seconds), _) => Ok(seconds),
+        (false, _, Some(number)) => Ok(number),
+        (true, None, _) => {
+            Err(SearchError::query(place, "expected a datetime, as the attribute is"))
+        }
+        (false, _, None) => Err(SearchError::query(place, "expected a number")),
+    }
+}
+
+/// What is beyond the greatest number is that number. Of finite numbers no sum and no product is NaN.
+fn finite(number: f64) -> f64 {
+    number.clamp(f64::MIN, f64::MAX)
+}
+
+/// `(r / midpoint)^exponent`: from 0 to infinity.
+fn bend(number: f64, curve: &Curve) -> f64 {
+    (number.max(0.0) / curve.midpoint).powf(curve.exponent)
+}
+
+impl Node {
+    /// Recursion ends at the depth that expressions may have.
+    fn score(&self, row: &Row) -> Option<f64> {
+        match self {
+            Self::Constant(number) => Some(*number),
+            Self::Attribute(number) => row.value(*number)?.to_score(),
+            Self::Filter(filter) => Some(f64::from(u8::from(filter.matches(row)))),
+            Self::Sum(nodes) => {
+                nodes.iter().filter_map(|node| node.score(row)).reduce(|a, b| finite(a + b))
+            }
+            Self::Max(nodes) => nodes.iter().filter_map(|node| node.score(row)).reduce(f64::max),
+            Self::Product(nodes) => {
+                nodes.iter().try_fold(1.0, |product, node| Some(finite(product * node.score(row)?)))
+            }
+            Self::Dist(of, origin) => Some(finite((of.score(row)? - origin).abs())),
+            Self::Saturate(of, curve) => Some(1.0 - 1.0 / (1.0 + bend(of.score(row)?, curve))),
+            Self::Decay(of, curve) => Some(1.0 / (1.0 + bend(of.score(row)?, curve))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::document::Document;
+    use base::error::{Code, Coded};
+    use base::words::DocId;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::json::Json;
+    use crate::schema::Undeclared;
+
+    fn schema() -> Schema {
+        let text = r#"{"n":"float","i":"int","b":"bool","d":"datetime","s":"string","a":"[]int",
+            "h":{"type":"int","filterable":false},"gone":"float"}"#;
+        let request = Json::parse(text.as_bytes()).unwrap();
+        Schema::new(Undeclared::Refuse).declare(request, None).unwrap().schema
+    }
+
+    fn row(number: f64) -> Row {
+        let text =
+            format!(r#"{{"n":{number:?},"i":3,"b":true,"d":"1970-01-02","s":"x","a":[1],"h":1}}"#);
+        schema().row(&DocId::U64(1), &Document::parse(text.as_bytes()).unwrap()).unwrap()
+    }
+
+    fn score(text: &str, number: f64) -> Result<f64> {
+        let rank = Rank::parse(Json::parse(text.as_bytes()).unwrap())?;
+        let mut out = String::new();
+        rank.write_json(&mut out);
+        assert_eq!(Rank::parse(Json::parse(out.as_bytes()).unwrap()), Ok(rank.clone()), "{out}");
+        Ok(rank.compile(&schema())?.score(&row(number)))
+    }
+
+    #[test]
+    fn expressions_are_what_their_names_say() {
+        for (text, expect) in [
+            ("2.5", 2.5),
+            (r#"["Attribute","n"]"#, 8.0),
+            (r#"["Attribute","b"]"#, 1.0),
+            (r#"["Attribute","d"]"#, 86_400.0),
+            (r#"["Sum",[["Attribute","n"],["Attribute","i"],0.5]]"#, 11.5),
+            (r#"["Sum",[["Attribute","gone"],1]]"#, 1.0),
+            (r#"["Sum",[]]"#, 0.0),
+            (r#"["Max",[["Attribute","gone"],-1,-2]]"#, -1.0),
+            (r#"["Product",2,["Attribute","i"]]"#, 6.0),
+            (r#"["Product",[2,["Attribute","i"],0.5]]"#, 3.0),
+            (r#"["Product",2,["Attribute","gone"]]"#, 0.0),
+            (r#"["Decay",["Attribute","gone"],{"midpoint":1}]"#, 0.0),
+            (r#"["Sum",[["s","Eq","x"],["Not",["i","Gt",2]]]]"#, 1.0),
+            (r#"["Dist",["Attribute","n"],10]"#, 2.0),
+            (r#"["Dist",["Attribute","d"],"1970-01-03T00:00:30Z"]"#, 86_430.0),
+            (r#"["Saturate",["Attribute","n"],{"midpoint":8}]"#, 0.5),
+            (r#"["Saturate",["Attribute","n"],{"midpoint":4,"exponent":2}]"#, 0.8),
+            (r#"["Saturate",-3,{"midpoint":4}]"#, 0.0),
+            (r#"["Decay",["Attribute","n"],{"midpoint":4,"exponent":2}]"#, 0.2),
+            (r#"["Decay",0,{"midpoint":4}]"#, 1.0),
+            (r#"["Decay",["Dist",["Attribute","d"],"1970-01-03"],{"midpoint":"1d"}]"#, 0.5),
+            (r#"["Product",1e308,["Attribute","n"]]"#, f64::MAX),
+            (r#"["Sum",[["Product",1e308,-10],["Product",1e308,10]]]"#, 0.0),
+        ] {
+            let found = score(text, 8.0).unwrap();
+            assert!((found - expect).abs() < 1e-12, "{text}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_expression_is_named_with_its_place() {
+        for (text, place) in [
+            ("{}", "rank_by"),
+            (r#"["Sum",3]"#, "rank_by"),
+            (r#"["Sum",[["Sum",[["Attribute","s"]]]]]"#, "rank_by[1][0][1][0][1]"),
+            (r#"["Attribute","a"]"#, "rank_by[1]"),
+            (r#"["Attribute","h"]"#, "rank_by[1]"),
+            (r#"["Attribute","none"]"#, "rank_by[1]"),
+            (r#"["Sum",[["s","Eq",1]]]"#, "rank_by[1][0][2]"),
+            (r#"["Dist",["Attribute","d"],3]"#, "rank_by[2]"),
+            (r#"["Dist",["Attribute","n"],"2024-01-01"]"#, "rank_by[2]"),
+            (r#"["Dist",["Attribute","n"],null]"#, "rank_by[2]"),
+            (r#"["Decay",1,{}]"#, "rank_by[2]"),
+            (r#"["Decay",1,{"midpoint":0}]"#, "rank_by[2]"),
+            (r#"["Decay",1,{"midpoint":"7x"}]"#, "rank_by[2]"),
+            (r#"["Decay",1,{"midpoint":1,"exponent":-1}]"#, "rank_by[2]"),
+            (r#"["Decay",1,{"midpoint":1,"half":1}]"#, "rank_by[2]"),
+        ] {
+            let error = score(text, 1.0).unwrap_err();
+            let SearchError::Query { place: found, .. } = &error else { panic!("{text}: {error}") };
+            assert_eq!(&**found, place, "{text}: {error}");
+        }
+        for text in [
+            r#"["Sum",[["s","BM25","x"]]]"#,
+            r#"["v","SparseKNN",{}]"#,
+            r#"["Sum",[["v","ANN",[1]]]]"#,
+        ] {
+            assert_eq!(score(text, 1.0).unwrap_err().code(), Code::Unsupported, "{text}");
+        }
+        let deep = |n: usize| format!("{}1{}", "[\"Sum\",[".repeat(n), "]]".repeat(n));
+        assert!(score(&deep(super::super::RANK_DEPTH_MAX), 1.0).is_ok());
+        assert!(score(&deep(super::super::RANK_DEPTH_MAX + 1), 1.0).is_err());
+        let wide = |n: usize| format!("[\"Sum\",[{}]]", vec!["1"; n].join(","));
+        assert!(score(&wide(super::super::RANK_NODES_MAX - 1), 1.0).is_ok());
+        assert!(score(&wide(super::super::RANK_NODES_MAX), 1.0).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn every_score_is_finite_and_curves_stay_between_0_and_1(
+            number in prop::num::f64::NORMAL | prop::num::f64::ZERO | prop::num::f64::SUBNORMAL,
+            midpoint in prop::num::f64::POSITIVE | prop::num::f64::SUBNORMAL,
+            exponent in 1e-9..1e9_f64,
+        ) {
+            let midpoint = midpoint.abs();
+            for name in ["Saturate", "Decay"] {
+                let text = format!(
+                    r#"["{name}",["Dist",["Attribute","n"],{number:?}],{{"midpoint":{midpoint:?},"exponent":{exponent:?}}}]"#
+                );
+                let found = score(&text, -number).unwrap();
+                prop_assert!((0.0..=1.0).contains(&found), "{} {}", text, found);
+            }
+            let text = r#"["Product",["Attribute","n"],["Sum",[["Attribute","n"],["Attribute","n"]]]]"#;
+            prop_assert!(score(text, number).unwrap().is_finite());
+        }
+    }
+}
