@@ -8,8 +8,8 @@
 
 /// Reaches that are tried, ascending.
 pub(crate) const REACHES: &[f32] = &[
-    0.00, 0.05, 0.10, 0.15, 0.20, 0.25, 0.30, 0.35, 0.40, 0.45, 0.50, 0.60, 0.70, 0.85, 1.0, 1.3,
-    2.0,
+    0.00, 0.10, 0.20, 0.30, 0.40, 0.50, 0.60, 0.65, 0.70, 0.75, 0.80, 0.85, 0.90, 0.95, 1.00, 1.05,
+    1.10, 1.15, 1.20, 1.30, 1.50, 2.00,
 ];
 
 /// What was measured with one reach.
@@ -53,7 +53,7 @@ impl Calibration {
         before.reach + (point.reach - before.reach) * part
     }
 
-    /// Clusters that most queries need with this reach, of `all`: half more than the average.
+    /// Clusters that most queries need with this reach, of `all`: twice the average.
     #[expect(
         clippy::cast_possible_truncation,
         clippy::cast_sign_loss,
@@ -61,7 +61,7 @@ impl Calibration {
     )]
     pub(crate) fn clusters(&self, reach: f32, all: usize) -> usize {
         let point = self.points.iter().find(|point| point.reach >= reach);
-        point.map_or(all, |point| (point.clusters * 1.5).ceil() as usize).clamp(1, all.max(1))
+        point.map_or(all, |point| (point.clusters * 2.0).ceil() as usize).clamp(1, all.max(1))
     }
 }
 
@@ -81,7 +81,7 @@ mod tests {
             assert!(reach == expect || (reach - expect).abs() < 1e-6, "{wanted}: {reach}");
         }
         assert_eq!(Calibration::default().reach(0.5), f32::INFINITY);
-        for (reach, expect) in [(0.0, 3), (0.2, 8), (0.35, 40), (0.5, 40), (f32::INFINITY, 40)] {
+        for (reach, expect) in [(0.0, 4), (0.2, 10), (0.35, 40), (0.5, 40), (f32::INFINITY, 40)] {
             assert_eq!(calibration.clusters(reach, 40), expect, "{reach}");
         }
     }

@@ -30,6 +30,9 @@ const EPSILON_COARSE: f32 = 1.9;
 const EPSILON_FINE: f32 = 1.5;
 /// Deviations of either, where the answer should be whole.
 const EPSILON_WHOLE: f32 = 4.0;
+/// What is aimed at beyond a wanted recall, as a part of what that leaves out: the calibration asks a few
+/// hundred queries, and is off by about as much.
+const RECALL_MARGIN: f32 = 0.15;
 /// Clusters asked for at first, when nothing is known of the query.
 const FIRST_CLUSTERS: usize = 32;
 /// Rows that pass a filter up to which comparing all of them exactly is faster than a search.
@@ -41,8 +44,8 @@ const BLOCKS_AT_ONCE: usize = 16;
 /// How far a search goes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Effort {
-    /// As far as gives this recall, on the average of queries like the rows. A recall that is out of
-    /// reach, as 1 mostly is, is a search of everything.
+    /// As far as gives this recall, on the average of queries like the rows. A recall of 1, or one that
+    /// no measured reach gave, is a search of everything.
     Recall(f32),
     /// This far, in the units of the module's documentation: for calibration and measurements.
     Reach(f32),
@@ -210,7 +213,11 @@ impl<S: Source> Searcher<'_, S> {
     fn limits(&self) -> Limits {
         let calibration = &self.index.calibration;
         let (reach, clusters) = match self.effort {
-            Effort::Recall(wanted) => (calibration.reach(wanted), usize::MAX),
+            Effort::Recall(wanted) => {
+                let aimed = wanted + (1.0 - wanted) * RECALL_MARGIN;
+                let reach = if wanted < 1.0 { calibration.reach(aimed) } else { f32::INFINITY };
+                (reach, usize::MAX)
+            }
             Effort::Reach(reach) => (reach, usize::MAX),
             Effort::Clusters(clusters) => (f32::INFINITY, clusters),
         };
@@ -402,7 +409,10 @@ impl<S: Source> Searcher<'_, S> {
                 continue;
             }
             let (estimate, lower) = if extra_bits == 0 {
-                (coarse, coarse - slack.of(rescale))
+                // The smallest of many such estimates are those that err downwards: a threshold of
+                // them as they are would leave out rows that are nearer.
+                let slack = slack.of(rescale);
+                (coarse + 0.5 * slack, coarse - slack)
             } else {
                 work.refined += 1;
                 let dot = list.extra_dot(self.index.kernels, at, query) as f32;

@@ -114,7 +114,7 @@ fn builds_are_the_same_byte_by_byte_whatever_builds_them() {
 
 #[test]
 fn a_search_of_a_file_takes_two_round_trips_and_a_small_part_of_the_bytes() {
-    let data = clustered(96, 20_000, 40, 3);
+    let data = clustered(96, 20_000, 100, 3);
     let (index, bytes, written) = written(&data, Metric::Cosine, 200);
     let len = bytes.len() as u64;
     let file = Counted::new(bytes);
