@@ -138,7 +138,8 @@ impl Collections {
             collection: *number,
             name: collection.name.clone(),
             created: collection.created,
-            last_change: collection.last_change,
+            // Writes go on while a checkpoint is made: none of later is of its state.
+            last_change: collection.last_change.min(lsn),
             properties: collection.properties_at(lsn),
         };
         existing.map(record).collect()
@@ -307,6 +308,15 @@ mod tests {
         let named = all.name_adopted(&[NUMBER, CollectionId(5)]);
         assert_eq!(named, [(NUMBER, Name::new("recovered-2-1").unwrap())]);
         assert_eq!(all.named(&named[0].1, Lsn(9)).unwrap().0, NUMBER);
+    }
+
+    #[test]
+    fn a_checkpoint_tells_of_no_change_behind_it() {
+        let mut all = Collections::default();
+        all.create(NUMBER, name(), Lsn(1));
+        all.touch(NUMBER, Lsn(3));
+        let last_change = |lsn| all.records(lsn)[0].last_change;
+        assert_eq!((last_change(Lsn(2)), last_change(Lsn(9))), (Lsn(2), Lsn(3)));
     }
 
     #[test]
