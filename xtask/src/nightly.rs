@@ -17,6 +17,9 @@ pub(crate) struct Arguments {
     /// Seconds that each fuzz target runs, guided by coverage
     #[arg(long, default_value_t = 300)]
     fuzz_seconds: u64,
+    /// Minutes that a server is kept under load, killed and started again
+    #[arg(long, default_value_t = 120)]
+    soak_minutes: u64,
 }
 
 /// MiB of records in the log that is recovered, and logs that are open at once. The log takes three
@@ -79,9 +82,17 @@ fn databases() -> Result<Outcome> {
     Ok(Outcome::passed())
 }
 
+/// Keeps a server under load, ends it in order and kills it, and judges what it kept and held.
+fn soak(minutes: u64) -> Result<Outcome> {
+    let run = ["run", "--release", "--locked", "--package", "docdb", "--example", "soak", "--"];
+    Process::cargo().args(run).args(["--minutes", &minutes.to_string()]).run()?;
+    Ok(Outcome::Passed(format!("{minutes} minutes")))
+}
+
 /// Runs the command.
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let (effort, seconds) = (Effort::Times(arguments.sim_times), arguments.fuzz_seconds);
+    let minutes = arguments.soak_minutes;
     stage::run_all(&[
         Stage::new("sim", move || test::all(effort)),
         Stage::new("shuttle", move || test::shuttle(effort)),
@@ -90,6 +101,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Stage::new("drills", drills),
         Stage::new("logs", logs),
         Stage::new("databases", databases),
+        Stage::new("soak", move || soak(minutes)),
         Stage::new("clients", || clients::check(clients::LONG)),
         Stage::new("fuzz", move || fuzz::long(seconds).map(Outcome::Passed)),
         Stage::new("bench", || bench::measure_all().map(Outcome::Passed)),
