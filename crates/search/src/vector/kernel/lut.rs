@@ -47,6 +47,7 @@ impl Lut {
     }
 
     /// The same, each table filled by `fill`.
+    #[cfg(any(test, target_arch = "x86_64"))]
     #[inline(always)]
     pub(super) fn fill_sixes_by(&mut self, query: &[i16], fill: impl Fn(&mut [u8], &[i16])) {
         assert_eq!(query.len(), self.code_bytes * 8, "eight dimensions a byte");
