@@ -317,6 +317,7 @@ mod tests {
             (r#"{"a":{"b":[{"c":1}]}}"#, "a.b", "element 0"),
             (r#"{"a":[null]}"#, "a", "element 0"),
             (r#"{"a":[-1,9223372036854775808]}"#, "a", "no type of integers"),
+            (r#"{"a":[9223372036854775808,-1]}"#, "a", "no type of integers"),
             (r#"{"$a":1}"#, "$a", "reserved"),
             (r"[1]", "", "JSON object"),
         ] {
