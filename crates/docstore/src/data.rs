@@ -58,6 +58,7 @@ mod layout;
 mod record;
 mod records;
 mod stripe;
+mod window;
 mod writer;
 
 pub use error::{Damage, DataError, Flaw, Op, Result};
@@ -72,4 +73,5 @@ pub use record::{
     RecordRef, StoredRecord, decode_record, encode_record,
 };
 pub use records::{Found, Payloads, Records};
+pub(crate) use window::Window;
 pub use writer::{DATA_BYTES_MAX, DataWriter, Verified, WRITE_BYTES};

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base::words::{CollectionId, DocId, Lsn};
 
-use crate::data::{DataError, DataFile, Expected};
+use crate::data::{DataError, DataFile, Expected, Window};
 use crate::database::{Database, Inner, lock};
 use crate::error::{Result, StoreError};
 use crate::heal::Heal;
@@ -204,6 +204,27 @@ impl Inner {
         }
     }
 
+    /// The same for a version that the window may have.
+    fn load_near(
+        &self,
+        collection: CollectionId,
+        id: &DocId,
+        seen: Seen,
+        file: Option<Arc<DataFile>>,
+        window: &Window,
+    ) -> Result<Stored> {
+        if let (Some(place), Some(file)) = (seen.place(), &file) {
+            let expected = Expected { collection, id, lsn: seen.lsn };
+            let taken = file.take(window, place, &expected);
+            let document = taken.and_then(|record| Some((record.header, record.document?)));
+            if let Some((header, document)) = document {
+                let (revision, expires_at) = (seen.lsn, header.expires_at);
+                return Ok(Stored { revision, expires_at, document });
+            }
+        }
+        self.load(collection, id, seen, file, Heal::AsConfigured)
+    }
+
     fn load_from(
         &self,
         collection: CollectionId,
@@ -336,9 +357,16 @@ impl Inner {
         let count = found.len();
         let mut documents: Vec<(DocId, Stored)> = Vec::with_capacity(count);
         let mut bytes = 0;
-        for (id, seen, file) in found {
-            let heal = Heal::AsConfigured;
-            let stored = self.load(request.collection, &id, seen, file, heal)?;
+        let places: Vec<Option<Location>> = found.iter().map(|(_, seen, _)| seen.place()).collect();
+        let mut window = Window::default();
+        for (n, (id, seen, file)) in found.into_iter().enumerate() {
+            if let (Some(place), Some(file)) = (seen.place(), &file)
+                && !window.covers(place)
+            {
+                let next = places.iter().skip(n + 1).flatten();
+                file.fill(&mut window, place, next.copied());
+            }
+            let stored = self.load_near(request.collection, &id, seen, file, &window)?;
             bytes += stored.document.as_bytes().len();
             // So a page of more than one document is never larger, and surfaces with frames can
             // send it as it is.

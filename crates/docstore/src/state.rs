@@ -50,6 +50,14 @@ impl Seen {
         !matches!(self.body, Body::Deleted) && self.expires_at.is_none_or(|at| at > now)
     }
 
+    /// Where its bytes are, if they are in a data file.
+    pub(crate) fn place(&self) -> Option<Location> {
+        match self.body {
+            Body::File(location) => Some(location),
+            Body::Memory(_) | Body::Deleted => None,
+        }
+    }
+
     fn of_version(version: &Version) -> Self {
         let body = version.document.clone().map_or(Body::Deleted, Body::Memory);
         Self { lsn: version.lsn, expires_at: version.expires_at, body }
