@@ -10,6 +10,7 @@
 //! 1. The LSNs of a chain ascend.
 //! 2. Of the versions at or below the LSN that somebody still reads, only the newest is kept.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
@@ -111,10 +112,33 @@ pub(crate) fn cost_of(document: Option<&Document>) -> usize {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Part {
     chains: BTreeMap<DocId, Chain>,
-    /// Documents added to what is beneath by chains in which nothing expires.
+    counts: Counts,
+}
+
+/// What the chains of a part add to what is beneath.
+#[derive(Debug, Clone, Default)]
+struct Counts {
+    /// Documents added by chains in which nothing expires.
     delta: i64,
     /// Chains in which something does, by when it does first.
     timed: BTreeSet<(WallMs, DocId)>,
+}
+
+impl Counts {
+    fn add(&mut self, id: &DocId, chain: &Chain) {
+        match chain.first_expiry() {
+            None => self.delta += chain.delta(WallMs(0)),
+            Some(at) => _ = self.timed.insert((at, id.clone())),
+        }
+    }
+
+    /// Takes back what [`Counts::add`] did for the same chain.
+    fn subtract(&mut self, id: &DocId, chain: &Chain) {
+        match chain.first_expiry() {
+            None => self.delta -= chain.delta(WallMs(0)),
+            Some(at) => _ = self.timed.remove(&(at, id.clone())),
+        }
+    }
 }
 
 impl Part {
@@ -141,28 +165,19 @@ impl Part {
 
     /// Documents that it adds to what is beneath, at `now`.
     pub(crate) fn delta(&self, now: WallMs) -> i64 {
-        let timed = self.timed.iter().filter_map(|(_, id)| self.chains.get(id));
-        self.delta + timed.map(|chain| chain.delta(now)).sum::<i64>()
+        let timed = self.counts.timed.iter().filter_map(|(_, id)| self.chains.get(id));
+        self.counts.delta + timed.map(|chain| chain.delta(now)).sum::<i64>()
     }
 
     /// Up to `most` documents whose newest version has expired at `now`.
     pub(crate) fn expired(&self, now: WallMs, most: usize) -> Vec<(DocId, Lsn)> {
-        let due = self.timed.iter().take_while(|(at, _)| *at <= now);
+        let due = self.counts.timed.iter().take_while(|(at, _)| *at <= now);
         let chains = due.filter_map(|(_, id)| Some((id, self.chains.get(id)?)));
         chains
             .filter(|(_, chain)| chain.newest.document.is_some() && !chain.newest.is_live(now))
             .map(|(id, chain)| (id.clone(), chain.newest.lsn))
             .take(most)
             .collect()
-    }
-
-    fn count(&mut self, id: &DocId, sign: i64) {
-        let Some(chain) = self.chains.get(id) else { return };
-        match chain.first_expiry() {
-            None => self.delta += sign * chain.delta(WallMs(0)),
-            Some(at) if sign > 0 => _ = self.timed.insert((at, id.clone())),
-            Some(at) => _ = self.timed.remove(&(at, id.clone())),
-        }
     }
 }
 
@@ -203,24 +218,29 @@ impl Memtable {
 
     /// Adds a version above all others of its document. Versions that nobody at or after
     /// `oldest_reader` sees are dropped. `beneath` is asked when the document is new here.
+    ///
+    /// Costs one search of the tree: it happens while writers and readers wait.
     pub(crate) fn insert(
         &mut self,
         collection: CollectionId,
         id: DocId,
         version: Version,
         oldest_reader: Lsn,
-        beneath: impl FnOnce() -> Beneath,
+        beneath: impl FnOnce(&DocId) -> Beneath,
     ) {
-        let part = self.parts.entry(collection).or_default();
-        part.count(&id, -1);
+        let Part { chains, counts } = self.parts.entry(collection).or_default();
         self.bytes += cost(&version);
         self.versions += 1;
-        match part.chains.get_mut(&id) {
-            None => {
-                let chain = Chain { newest: version, older: Vec::new(), beneath: beneath() };
-                part.chains.insert(id.clone(), chain);
+        match chains.entry(id) {
+            Entry::Vacant(slot) => {
+                let beneath = beneath(slot.key());
+                let chain = Chain { newest: version, older: Vec::new(), beneath };
+                counts.add(slot.key(), &chain);
+                slot.insert(chain);
             }
-            Some(chain) => {
+            Entry::Occupied(mut slot) => {
+                counts.subtract(slot.key(), slot.get());
+                let chain = slot.get_mut();
                 debug_assert!(chain.newest.lsn < version.lsn, "LSNs ascend");
                 let before = chain.bytes();
                 let count = chain.older.len() + 1;
@@ -238,9 +258,9 @@ impl Memtable {
                 }
                 self.bytes = (self.bytes + chain.bytes()).saturating_sub(before + added);
                 self.versions -= (count - chain.older.len()) as u64;
+                counts.add(slot.key(), slot.get());
             }
         }
-        part.count(&id, 1);
     }
 
     /// Takes back every version above `last`: their commit failed.
@@ -250,8 +270,8 @@ impl Memtable {
             let hit = part.chains.iter().filter(|(_, chain)| chain.newest.lsn > last);
             let hit: Vec<DocId> = hit.map(|(id, _)| id.clone()).collect();
             for id in hit {
-                part.count(&id, -1);
                 let Some(chain) = part.chains.get_mut(&id) else { continue };
+                part.counts.subtract(&id, chain);
                 while chain.newest.lsn > last {
                     *bytes = bytes.saturating_sub(cost(&chain.newest));
                     *versions -= 1;
@@ -263,7 +283,9 @@ impl Memtable {
                         }
                     }
                 }
-                part.count(&id, 1);
+                if let Some(chain) = part.chains.get(&id) {
+                    part.counts.add(&id, chain);
+                }
             }
             !part.chains.is_empty()
         });
@@ -292,7 +314,7 @@ mod tests {
 
     fn put(table: &mut Memtable, id: u64, lsn: u64, oldest_reader: u64) {
         let oldest = Lsn(oldest_reader);
-        let nothing = || Beneath::Nothing;
+        let nothing = |_: &DocId| Beneath::Nothing;
         table.insert(BOOKS, DocId::U64(id), version(lsn, Some("1")), oldest, nothing);
     }
 
@@ -349,10 +371,10 @@ mod tests {
     fn counts_follow_expiry_above_and_beneath() {
         let mut table = Memtable::default();
         let timed = |lsn, at| Version { expires_at: Some(WallMs(at)), ..version(lsn, Some("1")) };
-        table.insert(BOOKS, DocId::U64(1), timed(1, 10), Lsn::ZERO, || Beneath::Nothing);
-        let covered = || Beneath::Live(Some(WallMs(5)));
+        table.insert(BOOKS, DocId::U64(1), timed(1, 10), Lsn::ZERO, |_| Beneath::Nothing);
+        let covered = |_: &DocId| Beneath::Live(Some(WallMs(5)));
         table.insert(BOOKS, DocId::U64(2), version(2, None), Lsn::ZERO, covered);
-        let covered = || Beneath::Live(None);
+        let covered = |_: &DocId| Beneath::Live(None);
         table.insert(BOOKS, DocId::U64(3), version(3, None), Lsn::ZERO, covered);
         let part = table.part(BOOKS).unwrap();
         assert_eq!(part.delta(WallMs(0)), 1 - 1 - 1);

@@ -214,22 +214,6 @@ impl State {
         self.index.live_at(collection, now).saturating_add_signed(delta)
     }
 
-    /// What is beneath the active memtable.
-    fn beneath(&self, collection: CollectionId, id: &DocId) -> Beneath {
-        let frozen = self.frozen.as_deref().and_then(|table| table.get(collection, id));
-        if let Some(chain) = frozen {
-            let newest = chain.newest();
-            return match newest.document {
-                Some(_) => Beneath::Live(newest.expires_at),
-                None => Beneath::Nothing,
-            };
-        }
-        match self.index.get(collection, id) {
-            Some(Found::Live(entry)) => Beneath::Live(entry.expires_at),
-            Some(Found::Deleted(_)) | None => Beneath::Nothing,
-        }
-    }
-
     /// Applies a change that the log has, or is about to have, at `lsn`.
     pub(crate) fn apply(&mut self, lsn: Lsn, change: Change, oldest_reader: Lsn) {
         match change {
@@ -256,11 +240,9 @@ impl State {
             return;
         }
         self.collections.touch(collection, version.lsn);
-        let beneath = match self.active.get(collection, &id) {
-            Some(_) => Beneath::Nothing,
-            None => self.beneath(collection, &id),
-        };
-        self.active.insert(collection, id, version, reader, || beneath);
+        let Self { active, frozen, index, .. } = self;
+        let beneath = |id: &DocId| beneath(frozen.as_deref(), index, collection, id);
+        active.insert(collection, id, version, reader, beneath);
     }
 
     /// Puts a document that was healed back where reads find it and the next flush writes it. Not
@@ -272,7 +254,7 @@ impl State {
         }
         let beneath = Beneath::Live(version.expires_at);
         let lsn = version.lsn;
-        self.active.insert(collection, id.clone(), version, lsn, || beneath);
+        self.active.insert(collection, id.clone(), version, lsn, |_| beneath);
         true
     }
 
@@ -341,6 +323,26 @@ impl State {
         };
         let mut ids = self.history.ids(collection, from).take_while(inside);
         ids.any(|id| self.history.at(collection, id, lsn).is_some())
+    }
+}
+
+/// What is beneath the active memtable.
+fn beneath(
+    frozen: Option<&Memtable>,
+    index: &Index,
+    collection: CollectionId,
+    id: &DocId,
+) -> Beneath {
+    if let Some(chain) = frozen.and_then(|table| table.get(collection, id)) {
+        let newest = chain.newest();
+        return match newest.document {
+            Some(_) => Beneath::Live(newest.expires_at),
+            None => Beneath::Nothing,
+        };
+    }
+    match index.get(collection, id) {
+        Some(Found::Live(entry)) => Beneath::Live(entry.expires_at),
+        Some(Found::Deleted(_)) | None => Beneath::Nothing,
     }
 }
 
