@@ -3,6 +3,7 @@
 use std::io;
 use std::ops::Bound;
 use std::path::Path;
+use std::sync::Arc;
 
 use base::document::Document;
 use base::io::{Disk as _, RealDisk};
@@ -10,7 +11,7 @@ use base::memory::Budget;
 use base::words::DocId;
 use docstore::patch::Patch;
 use docstore::{
-    DEFAULT_COLLECTION, Database, Options, ScanRequest, StoreError, Write, default_name,
+    Action, DEFAULT_COLLECTION, Database, Options, ScanRequest, StoreError, Write, default_name,
 };
 use serde_json::{Value, json};
 
@@ -94,7 +95,13 @@ impl Engine for Docdb {
     fn patch(&self, ids: &[u64], value: u64) -> io::Result<()> {
         let text = format!(r#"[{{"op":"set","path":"/score","value":{value}}}]"#);
         let patch = Patch::parse(text.as_bytes()).map_err(io::Error::other)?;
-        let write = |id: &u64| Write::patch(DEFAULT_COLLECTION, DocId::U64(*id), patch.clone());
+        let action = Action::Patch(Arc::new(patch));
+        let write = |id: &u64| Write {
+            collection: DEFAULT_COLLECTION,
+            id: DocId::U64(*id),
+            action: action.clone(),
+            conditions: Vec::new(),
+        };
         self.commit(ids.iter().map(write).collect())
     }
 
