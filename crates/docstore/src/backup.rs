@@ -316,6 +316,7 @@ impl Copying<'_> {
         }
         copies.extend(index_copies);
         let mut manifest = captured.manifest.clone();
+        tally.miss(&index, &manifest.newest().files);
         let counts = tally.check(&index, manifest.newest().lsn)?;
         manifest.quarantine = tally.lost;
         Ok(Catalog { manifest, taken: self.inner.log.wall(), files: copies, counts })

@@ -18,6 +18,7 @@ use crate::data::{
 };
 use crate::error::{Result, StoreError};
 use crate::index::{self, Found, Index};
+use crate::location::FileNumber;
 use crate::manifest::{FileRecord, Manifest, Quarantined};
 
 /// After so many bytes of records a scan tells how far it is.
@@ -108,6 +109,7 @@ pub(super) fn scan_all(
         let identity = FileIdentity { database, number: record.number };
         tally.add(scan_one(from, identity, record, index, scan, meter)?);
     }
+    tally.miss(index, &catalog.manifest.newest().files);
     let counts = tally.check(index, catalog.manifest.newest().lsn)?;
     if counts == catalog.counts && tally.lost == catalog.manifest.quarantine {
         return Ok(());
@@ -208,6 +210,21 @@ impl Tally {
             }
         }
         Ok(())
+    }
+
+    /// Notes documents as lost whose place in the index is in none of the data files: they are in
+    /// quarantine, and nobody knows where they were.
+    pub(super) fn miss(&mut self, index: &Index, files: &[FileRecord]) {
+        let ends: BTreeMap<FileNumber, u64> =
+            files.iter().map(|file| (file.number, file.verified_len)).collect();
+        for collection in index.collections() {
+            for (id, entry) in index.range(collection, Bound::Unbounded, Bound::Unbounded) {
+                let (at, lsn) = (entry.location, entry.lsn);
+                if ends.get(&at.file).is_none_or(|end| u64::from(at.offset) >= *end) {
+                    self.lost.push(Quarantined { collection, id, lsn });
+                }
+            }
+        }
     }
 
     /// The documents of each collection that has any, once it is shown that the data files have

@@ -20,8 +20,8 @@ use crate::data::{DataWriter, FileIdentity, Layout, RecordRef};
 use crate::database::Database;
 use crate::error::{Op, Result, StoreError};
 use crate::index::{self, Entry, Index, Target};
-use crate::location::FileNumber;
-use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
+use crate::location::{FileNumber, Location};
+use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile, Quarantined};
 use crate::open::{build, take_back};
 use crate::options::Options;
 
@@ -191,9 +191,15 @@ impl<'a> Writing<'a> {
             let what = format!("{} of {expected} documents were found", self.documents);
             return Err(StoreError::Backup(Arc::from(what)));
         }
+        // What the backup does not hold is lost here, too, and not absent.
+        let lost = &catalog.manifest.quarantine;
+        for Quarantined { collection, id, lsn } in lost {
+            let entry = Entry { lsn: *lsn, location: Location::NOWHERE, expires_at: None };
+            self.index.put(*collection, id, entry);
+        }
         self.index.freeze();
         let mut indexes = Vec::new();
-        if self.documents > 0 {
+        if self.documents > 0 || !lost.is_empty() {
             let header = index::file::Header {
                 database: self.id,
                 number: 1,
@@ -221,7 +227,7 @@ impl<'a> Writing<'a> {
                 index: indexes,
                 ..newest.clone()
             }],
-            quarantine: Vec::new(),
+            quarantine: catalog.manifest.quarantine.clone(),
         };
         ManifestFile::create(&self.env.disk, &self.dir, &manifest)?;
         Ok(self.documents)

@@ -4,6 +4,9 @@
 //! holds then. The notes of a life are those predictions and what was promised about them;
 //! `survival.rs` compares them with what a crash left. Start with [`Step`] and [`Life::step`].
 
+mod model;
+mod step;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,13 +22,16 @@ use base::words::{CollectionId, DatabaseId, DocId, Lsn, Name};
 use docstore::patch::Patch;
 use docstore::planted::Bug;
 use docstore::{
-    Action, CheckpointReport, DEFAULT_COLLECTION, Database, DropMode, Expiry, Options, Result,
-    StoreError, Stored, Write, Written, default_name,
+    CheckpointReport, DEFAULT_COLLECTION, Database, DropMode, Expiry, Options, Result, StoreError,
+    Write, Written, default_name,
 };
 use sim::VirtualClock;
 use sim::crash::Recorder;
 use sim::disk::{FaultDisk, Rot};
 use wal::FsyncMode;
+
+pub(crate) use model::{Holding, Model};
+pub(crate) use step::{STEPS, Step};
 
 use crate::world::{DIR, clock, env, small};
 
@@ -46,128 +52,6 @@ pub(crate) fn tiny(mode: FsyncMode, bug: Option<Bug>) -> Options {
     options.data_file_bytes_max = 4096;
     options.planted = bug;
     options
-}
-
-/// One step of a workload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
-    /// A document is replaced.
-    Put,
-    /// A part of a document is changed.
-    Patch,
-    /// A document is deleted; made, when there is none.
-    Delete,
-    /// Several operations at once, in two collections, one document twice.
-    Batch,
-    /// An interactive transaction that reads and writes.
-    Transaction,
-    /// A document that does not fit into what is left of the segment.
-    Rotate,
-    /// Memory goes to data files, and the log is trimmed.
-    Checkpoint,
-    /// The data file with the most garbage is rewritten.
-    Compact,
-    /// Enough checkpoints that the log loses its oldest segments.
-    Trim,
-    /// A collection is dropped with what it holds, made again, and written to.
-    Recreate,
-    /// A document expires and is reclaimed.
-    Expire,
-    /// A byte of a data file is damaged.
-    Rot,
-    /// The same, and everything is read.
-    Heal,
-    /// Time passes, and what is due is done.
-    Idle,
-    /// The database is closed and opened.
-    Reopen,
-}
-
-/// All steps.
-pub(crate) const STEPS: [Step; 15] = [
-    Step::Put,
-    Step::Patch,
-    Step::Delete,
-    Step::Batch,
-    Step::Transaction,
-    Step::Rotate,
-    Step::Checkpoint,
-    Step::Compact,
-    Step::Trim,
-    Step::Recreate,
-    Step::Expire,
-    Step::Rot,
-    Step::Heal,
-    Step::Idle,
-    Step::Reopen,
-];
-
-/// A collection as the model has it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Holding {
-    /// Its number, once it is known.
-    pub(crate) number: Option<CollectionId>,
-    pub(crate) documents: BTreeMap<DocId, Stored>,
-}
-
-/// What a database must hold after some write.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Model {
-    /// The LSN of its last change.
-    pub(crate) last: Lsn,
-    pub(crate) collections: BTreeMap<Name, Holding>,
-}
-
-impl Model {
-    fn empty() -> Self {
-        let holding = Holding { number: Some(DEFAULT_COLLECTION), documents: BTreeMap::new() };
-        Self { last: Lsn::ZERO, collections: BTreeMap::from([(name("default"), holding)]) }
-    }
-
-    fn number(&self, name: &Name) -> Option<CollectionId> {
-        self.collections.get(name)?.number
-    }
-
-    fn get(&self, collection: CollectionId, id: &DocId) -> Option<&Stored> {
-        let mut all = self.collections.values();
-        all.find(|holding| holding.number == Some(collection))?.documents.get(id)
-    }
-
-    /// The model after these writes, the first of which gets the LSN `first`.
-    fn after(&self, writes: &[Write], first: Lsn) -> Self {
-        let mut model = self.clone();
-        for (write, lsn) in writes.iter().zip(first.0..) {
-            let revision = Lsn(lsn);
-            let mut all = model.collections.values_mut();
-            let holding = all.find(|holding| holding.number == Some(write.collection));
-            let holding = holding.expect("a collection of the model");
-            let documents = &mut holding.documents;
-            let at = |expiry: &Expiry| match expiry {
-                Expiry::At(at) => Some(*at),
-                Expiry::Never | Expiry::After(_) => None,
-            };
-            let stored = match &write.action {
-                Action::Create(document, expiry)
-                | Action::Update(document, expiry)
-                | Action::Upsert(document, expiry) => {
-                    let expires_at = at(expiry);
-                    Some(Stored { revision, expires_at, document: document.clone() })
-                }
-                Action::Patch(patch) => {
-                    let old = documents.get(&write.id).expect("a document to patch");
-                    let document = patch.apply(&old.document).expect("a patch that fits");
-                    Some(Stored { revision, expires_at: old.expires_at, document })
-                }
-                Action::Delete => None,
-            };
-            match stored {
-                Some(stored) => documents.insert(write.id.clone(), stored),
-                None => documents.remove(&write.id),
-            };
-            model.last = revision;
-        }
-        model
-    }
 }
 
 /// What a life has tried, or told its users.
