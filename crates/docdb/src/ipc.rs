@@ -28,7 +28,6 @@ mod execute;
 mod listen;
 mod metrics;
 mod outbox;
-mod reports;
 mod scan;
 
 use std::path::PathBuf;

@@ -13,6 +13,7 @@ pub mod http;
 pub mod ipc;
 pub mod logging;
 pub mod metrics;
+mod reports;
 pub mod scheduler;
 pub mod serve;
 pub mod shell;

@@ -196,7 +196,7 @@ pub enum StoreError {
 
 /// A revision in a message. What an earlier operation of a batch wrote has none yet.
 fn shown(revision: Lsn) -> String {
-    if revision == Lsn(u64::MAX) {
+    if revision == crate::write::UNKNOWN {
         return "(of an earlier operation of this batch)".to_owned();
     }
     revision.to_string()

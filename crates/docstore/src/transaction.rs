@@ -16,7 +16,7 @@ use crate::memtable::cost_of;
 use crate::read::ScanRequest;
 use crate::request::{Effect, Stored, Write, Written};
 use crate::snapshots::SnapshotId;
-use crate::write::{Current, Evaluated, IdRange, Plan, Refusal, check_bytes};
+use crate::write::{Current, Evaluated, IdRange, Plan, Refusal, UNKNOWN, check_bytes};
 
 /// An open transaction. Dropped without [`Transaction::commit`] it has done nothing.
 #[derive(Debug)]
@@ -72,13 +72,14 @@ impl Transaction {
         inner.touch(self.snapshot).map(drop)
     }
 
-    /// A document as the transaction sees it.
+    /// A document as the transaction sees it. What it wrote itself has the revision zero until the
+    /// commit says which it got.
     ///
     /// # Errors
     /// As [`Database::get`]; `Timeout` when it has been open for too long.
     pub fn get(&mut self, collection: CollectionId, id: &DocId) -> Result<Option<Stored>> {
         self.check()?;
-        Ok(self.current(collection, id)?.stored)
+        Ok(self.current(collection, id)?.stored.map(told))
     }
 
     fn current(&mut self, collection: CollectionId, id: &DocId) -> Result<Current> {
@@ -177,7 +178,7 @@ impl Transaction {
                 && std::ops::RangeBounds::<DocId>::contains(&inside, id)
                 && let Some(stored) = &current.stored
             {
-                found.insert(id.clone(), stored.clone());
+                found.insert(id.clone(), told(stored.clone()));
             }
         }
         Ok(found.into_iter().take(limit).collect())
@@ -242,6 +243,12 @@ impl Transaction {
 
     /// Ends the transaction without a trace. Dropping it does the same.
     pub fn rollback(self) {}
+}
+
+/// A document as callers are told of it.
+fn told(stored: Stored) -> Stored {
+    let revision = if stored.revision == UNKNOWN { Lsn::ZERO } else { stored.revision };
+    Stored { revision, ..stored }
 }
 
 impl Drop for Transaction {

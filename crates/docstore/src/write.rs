@@ -31,6 +31,8 @@ use crate::state::{Body, Seen};
 
 /// How often a write is evaluated without the writers' lock before it is done under it.
 pub(crate) const TRIES_MAX: u32 = 3;
+/// Stands for the revision of what has none yet: nobody outside may see it.
+pub(crate) const UNKNOWN: Lsn = Lsn(u64::MAX);
 /// How long to wait before looking again whether what a refusal rests on was acknowledged.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -471,7 +473,7 @@ impl Inner {
         self.validate(collection, &document)?;
         // The revision of what an earlier operation of this batch wrote is not known yet; nobody
         // outside can name it.
-        let revision = Lsn(u64::MAX);
+        let revision = UNKNOWN;
         let next = Stored { revision, expires_at, document: document.clone() };
         let change = Change::Put { collection, id, replaces, expires_at, document };
         Ok((change, Some(next), effect))

@@ -267,7 +267,9 @@ fn transactions_commit_conflict_end_with_their_connection_and_expire() {
     let step = |id, ops| ask(|reply| world.engine.execute_in(id, ops, None, reply));
     let commit = |id| ask(|reply| world.engine.commit(id, None, reply));
     let id = begin(None);
-    step(id, vec![upsert(1, "1"), op(1, OpKind::Read)]).unwrap();
+    let answers = step(id, vec![upsert(1, "1"), op(1, OpKind::Read)]).unwrap();
+    let Ok(OpAnswer::Read(Some(own))) = &answers[1] else { panic!("{answers:?}") };
+    assert_eq!(own.revision, Lsn::ZERO, "it has none before the commit");
     assert_eq!(world.get("default", 1), None, "nobody else sees it");
     assert_eq!(commit(id).unwrap().written.len(), 1);
     assert_eq!(world.get("default", 1).unwrap(), "1");

@@ -23,7 +23,6 @@ use super::listen::stops;
 use super::parameters::{IDS, Parameter, header, query};
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
-use super::time;
 use crate::auth::{Scope, Visitor};
 use crate::engine::metrics::Operation;
 use crate::engine::{ChangeKind, ChangeOut, Changes, EngineError, How, Served};
@@ -235,11 +234,11 @@ fn write(out: &mut Text, change: &ChangeOut, form: IdForm) {
         out.member("revision").number(change.lsn.0);
     }
     out.member("transaction").number(change.transaction.0);
-    out.member("time").string(&time::format(change.wall));
+    out.member("time").string(&change.wall.rfc3339());
     match &change.kind {
         ChangeKind::Put { document, expires_at, .. } => {
             if let Some(at) = expires_at {
-                out.member("expires_at").string(&time::format(*at));
+                out.member("expires_at").string(&at.rfc3339());
             }
             out.member("document").raw(document.as_bytes());
         }

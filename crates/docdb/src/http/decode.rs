@@ -114,12 +114,6 @@ pub fn parse_time(text: &str) -> Option<WallMs> {
     time::parse(text)
 }
 
-/// The same in the other direction.
-#[must_use]
-pub fn format_time(at: WallMs) -> String {
-    time::format(at)
-}
-
 /// The id in a path, and what is said of its type.
 ///
 /// # Errors

@@ -11,9 +11,9 @@ use super::error::Result;
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
 use super::server::scheduler;
-use super::time::millis;
 use crate::engine::metrics::Operation;
 use crate::engine::{DatabaseHealth, Health, Verdict};
+use crate::reports::millis;
 
 const BASE: Route = Route {
     verb: Verb::Get,

@@ -3,15 +3,12 @@
 
 use axum::http::StatusCode;
 use axum::response::Response;
-use base::clock::WallMs;
 use base::error::Code;
 use base::words::{CollectionId, DocId, Lsn, Name};
-use docstore::{
-    BackupReport, BackupSummary, CheckpointReport, DatabaseStats, HealReport, HealingStats,
-};
+use docstore::{BackupReport, HealReport};
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use serde_json::{Value, json};
 
 use super::call::Call;
 use super::databases::{name_of_body, shape};
@@ -21,10 +18,9 @@ use super::json::Text;
 use super::parameters::{IDS, Parameter, query};
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
-use super::time::{self, millis};
 use crate::engine::metrics::Operation;
 use crate::engine::{BackupTarget, EngineError};
-use crate::scheduler::QueueStats;
+use crate::reports;
 
 const COLLECTION: Parameter = query("collection", r#"{"type":"string"}"#, "Only this collection.");
 
@@ -135,92 +131,19 @@ pub(super) const ROUTES: &[Route] = &[
 async fn checkpoint(call: Call) -> Result<Response> {
     let database = call.database()?;
     let report = call.ask(|engine, reply| engine.checkpoint(&database, reply)).await?;
-    Ok(respond::json(StatusCode::OK, &checkpointed(&report)))
+    Ok(respond::json(StatusCode::OK, &reports::checkpoint(&report)))
 }
 
 async fn compact(call: Call) -> Result<Response> {
     let database = call.database()?;
     let report = call.ask(|engine, reply| engine.compact(&database, reply)).await?;
-    Ok(respond::json(StatusCode::OK, &checkpointed(&report)))
-}
-
-fn checkpointed(report: &CheckpointReport) -> Value {
-    json!({
-        "lsn": report.lsn.map(|lsn| lsn.0),
-        "flushed": report.flushed,
-        "tombstones": report.tombstones,
-        "compacted_files": report.compacted.iter().map(|file| file.0).collect::<Vec<_>>(),
-        "copied": report.copied,
-        "trimmed_bytes": report.trimmed_bytes,
-        "took_ms": millis(report.took),
-    })
-}
-
-/// Time as text; none for "never".
-fn at(wall: WallMs) -> Option<String> {
-    (wall.0 > 0).then(|| time::format(wall))
+    Ok(respond::json(StatusCode::OK, &reports::checkpoint(&report)))
 }
 
 async fn stats(call: Call) -> Result<Response> {
     let database = call.database()?;
     let (stats, queue) = call.ask(|engine, reply| engine.stats(&database, reply)).await?;
-    Ok(respond::json(StatusCode::OK, &described(&stats, &queue)))
-}
-
-fn described(stats: &DatabaseStats, queue: &QueueStats) -> Value {
-    let collections = stats.collections.iter().map(|collection| {
-        json!({
-            "name": collection.name.as_str(),
-            "number": collection.collection.0,
-            "documents": collection.live,
-            "last_change": collection.last_change.0,
-        })
-    });
-    let log = &stats.log;
-    json!({
-        "name": stats.name.as_str(),
-        "uuid": stats.id.to_string(),
-        "created": at(stats.created),
-        "collections": collections.collect::<Vec<_>>(),
-        "documents": stats.live,
-        "tombstones": stats.tombstones,
-        "committed": stats.committed,
-        "quarantined": stats.quarantined,
-        "log": {
-            "mode": log.mode,
-            "visible": log.visible.0,
-            "durable": log.durable.0,
-            "first": log.first.0,
-            "segments": log.segments,
-            "bytes": log.bytes,
-            "waiting_bytes": log.waiting_bytes,
-            "poisoned": log.poisoned,
-        },
-        "data": {
-            "files": stats.data_files,
-            "bytes": stats.data_bytes,
-            "records": stats.records,
-            "dead_records": stats.dead_records,
-        },
-        "memory": {
-            "used_bytes": stats.memory_used,
-            "limit_bytes": stats.memory_capacity,
-            "memtable_bytes": stats.memtable_bytes,
-            "index_bytes": stats.index_bytes,
-            "snapshots_bytes": stats.history_bytes,
-        },
-        "snapshots": { "open": stats.snapshots, "expired": stats.snapshots_expired },
-        "checkpoints": {
-            "lsn": stats.checkpoint_lsn.0,
-            "last": at(stats.last_checkpoint),
-            "taken": stats.checkpoints,
-            "failed": stats.checkpoints_failed,
-            "last_took_ms": millis(stats.last_checkpoint_took),
-            "last_compaction": at(stats.last_compaction),
-        },
-        "healing": healing(&stats.healing),
-        "queue": { "depth": queue.depth, "longest_wait_ms": millis(queue.longest_wait) },
-    })
+    Ok(respond::json(StatusCode::OK, &reports::database(&stats, &queue)))
 }
 
 /// Which document, and what to do with it.
@@ -284,20 +207,7 @@ pub(super) fn heal_asked(body: &[u8]) -> Result<(Name, DocId, HealAsked)> {
 async fn heal_stats(call: Call) -> Result<Response> {
     let database = call.database()?;
     let (stats, _) = call.ask(|engine, reply| engine.stats(&database, reply)).await?;
-    Ok(respond::json(StatusCode::OK, &healing(&stats.healing)))
-}
-
-fn healing(healing: &HealingStats) -> Value {
-    json!({
-        "scans": healing.scans,
-        "stripes": healing.stripes,
-        "blocks_healed": healing.blocks_healed,
-        "healed": healing.healed,
-        "corrupted": healing.corrupted,
-        "unrecoverable": healing.unrecoverable,
-        "last_scan": at(healing.last_scan),
-        "last_healed": at(healing.last_healed),
-    })
+    Ok(respond::json(StatusCode::OK, &reports::healing(&stats.healing)))
 }
 
 async fn heal_all(call: Call) -> Result<Response> {
@@ -348,7 +258,7 @@ async fn versions(call: Call, collection: Name, id: DocId) -> Result<Response> {
         out.element().open(b'{');
         out.member("revision").number(version.revision.0);
         if let Some(at) = version.expires_at {
-            out.member("expires_at").string(&time::format(at));
+            out.member("expires_at").string(&at.rfc3339());
         }
         out.member("document").raw(version.document.as_bytes());
         out.close(b'}');
@@ -408,28 +318,7 @@ async fn backup(mut call: Call) -> Result<Response> {
     let target = target(&call, name.as_str())?;
     let report: BackupReport =
         call.ask(|engine, reply| engine.backup(&database, target, reply)).await?;
-    let mut shape = summed(&report.summary);
-    shape["copied_files"] = report.copied_files.into();
-    shape["copied_bytes"] = report.copied_bytes.into();
-    shape["reused_files"] = report.reused_files.into();
-    shape["reused_bytes"] = report.reused_bytes.into();
-    Ok(respond::json(StatusCode::OK, &shape))
-}
-
-fn summed(summary: &BackupSummary) -> Value {
-    let collections = summary.collections.iter();
-    let collections = collections
-        .map(|(name, documents)| json!({ "name": name.as_str(), "documents": documents }));
-    json!({
-        "database": summary.name.as_str(),
-        "uuid": summary.database.to_string(),
-        "lsn": summary.lsn.0,
-        "taken": at(summary.taken),
-        "collections": collections.collect::<Vec<_>>(),
-        "lost_documents": summary.lost.len(),
-        "files": summary.files,
-        "bytes": summary.bytes,
-    })
+    Ok(respond::json(StatusCode::OK, &reports::backup(&report)))
 }
 
 async fn restore(mut call: Call) -> Result<Response> {
@@ -451,7 +340,7 @@ async fn restore(mut call: Call) -> Result<Response> {
     let shape = json!({
         "uuid": report.database.to_string(),
         "documents": report.documents,
-        "backup": summed(&report.summary),
+        "backup": reports::backup_summary(&report.summary),
     });
     Ok(respond::json(StatusCode::CREATED, &shape))
 }

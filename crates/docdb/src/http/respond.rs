@@ -7,8 +7,6 @@ use axum::response::Response;
 use base::words::Lsn;
 use docstore::Stored;
 
-use super::time;
-
 pub(super) const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// When a document expires.
@@ -61,7 +59,7 @@ pub(super) fn document(stored: &Stored) -> Response {
 /// Revision and expiry of a document.
 pub(super) fn described(response: Response, stored: &Stored) -> Response {
     let mut response = with_revision(response, stored.revision);
-    let expires = stored.expires_at.map(time::format);
+    let expires = stored.expires_at.map(|at| at.rfc3339());
     if let Some(at) = expires.and_then(|at| HeaderValue::try_from(at).ok()) {
         response.headers_mut().insert(EXPIRES_AT, at);
     }

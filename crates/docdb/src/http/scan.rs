@@ -20,7 +20,6 @@ use super::json::Text;
 use super::parameters::{IDS, Parameter, Query, query};
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
-use super::time;
 use crate::engine::metrics::Operation;
 use crate::engine::{Engine, EngineError, How, Scan, ScanPage, Served};
 
@@ -233,7 +232,7 @@ pub(super) fn write(documents: &[(DocId, Stored)], form: IdForm, next: Option<&s
 pub(super) fn write_stored(out: &mut Text, stored: &Stored) {
     out.member("revision").number(stored.revision.0);
     if let Some(at) = stored.expires_at {
-        out.member("expires_at").string(&time::format(at));
+        out.member("expires_at").string(&at.rfc3339());
     }
     out.member("document").raw(stored.document.as_bytes());
 }

@@ -10,8 +10,8 @@ use super::call::Call;
 use super::error::Result;
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
-use super::time::millis;
 use crate::engine::metrics::Operation;
+use crate::reports::millis;
 use crate::scheduler::SchedulerStats;
 
 const BASE: Route = Route {

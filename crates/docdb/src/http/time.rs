@@ -3,8 +3,6 @@
 //! Days are counted by the proleptic Gregorian calendar, with years that begin in March so that the
 //! leap day is the last of its year.
 
-use std::time::Duration;
-
 use base::clock::WallMs;
 
 const DAY_MS: u64 = 86_400_000;
@@ -12,29 +10,6 @@ const DAY_MS: u64 = 86_400_000;
 const EPOCH_DAYS: u64 = 719_468;
 /// Days of 400 years.
 const ERA_DAYS: u64 = 146_097;
-
-/// `2026-01-31T23:59:59.000Z`; times behind the year 9999 as that year's last millisecond.
-pub(super) fn format(at: WallMs) -> String {
-    const LAST: u64 = 253_402_300_799_999;
-    let at = at.0.min(LAST);
-    let (days, ms) = (at / DAY_MS + EPOCH_DAYS, at % DAY_MS);
-    let (era, day_of_era) = (days / ERA_DAYS, days % ERA_DAYS);
-    let year_of_era =
-        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
-    let year = era * 400 + year_of_era + u64::from(month <= 2);
-    let (hour, minute) = (ms / 3_600_000, ms / 60_000 % 60);
-    let (second, milli) = (ms / 1000 % 60, ms % 1000);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{milli:03}Z")
-}
-
-/// Whole milliseconds of a span.
-pub(super) fn millis(span: Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
-}
 
 /// Reads a time from 1970 on, with any offset; digits behind the millisecond are dropped. A leap
 /// second is the first millisecond of the next minute.
@@ -130,13 +105,13 @@ mod tests {
             (253_402_300_799_999, "9999-12-31T23:59:59.999Z"),
         ];
         for (ms, text) in known {
-            assert_eq!(format(WallMs(ms)), text);
+            assert_eq!(WallMs(ms).rfc3339(), text);
             assert_eq!(parse(text), Some(WallMs(ms)), "{text}");
         }
-        assert_eq!(format(WallMs(u64::MAX)), "9999-12-31T23:59:59.999Z");
+        assert_eq!(WallMs(u64::MAX).rfc3339(), "9999-12-31T23:59:59.999Z");
         for day in 0..200_000 {
             let at = WallMs(day * DAY_MS + 1);
-            assert_eq!(parse(&format(at)), Some(at));
+            assert_eq!(parse(&at.rfc3339()), Some(at));
         }
     }
 

@@ -11,10 +11,10 @@ use client::wire::{
 
 use super::connection::{Shared, lock};
 use super::dispatch::{Asked, with_name};
-use super::reports;
 use crate::engine::{
     CollectionInfo, Committed, Condition, EngineError, How, Reply, Result, Served, TransactionId,
 };
+use crate::reports;
 
 /// Most entries of a page of a list: a page of names of 128 bytes fits a frame many times.
 const LIST_MAX: usize = 10_000;

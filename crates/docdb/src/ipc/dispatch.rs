@@ -22,11 +22,11 @@ use super::changes::{Reader, changes};
 use super::connection::{Local, Shared, lock};
 use super::databases;
 use super::execute::execute;
-use super::reports;
 use super::scan::scan;
 use crate::auth::Visitor;
 use crate::engine::metrics::Operation;
 use crate::engine::{BackupTarget, DropCollection, EngineError, How, Reply, Result, Served};
+use crate::reports;
 
 /// The client's name of a code. Both lists are one, as a test sees to.
 pub(super) fn code_of(code: Code) -> ErrorCode {

@@ -1,8 +1,11 @@
-//! Reports and statistics as JSON, in the shapes that HTTP has for them: ids in their text form.
+//! Reports and statistics as JSON: one shape for each, whichever surface asks. Ids are in their text form;
+//! where HTTP lets its client choose the form of ids, it writes those lists itself.
 
 use base::clock::WallMs;
 use base::words::{CollectionId, DocId, Lsn};
-use docstore::{BackupReport, CheckpointReport, DatabaseStats, HealReport, HealingStats};
+use docstore::{
+    BackupReport, BackupSummary, CheckpointReport, DatabaseStats, HealReport, HealingStats,
+};
 use serde_json::{Value, json};
 
 use crate::engine::{Health, Validation, Verdict, VersionInfo};
@@ -33,7 +36,7 @@ fn at(wall: WallMs) -> Option<String> {
     (wall.0 > 0).then(|| wall.rfc3339())
 }
 
-pub(super) fn heal(report: &HealReport) -> Value {
+pub(crate) fn heal(report: &HealReport) -> Value {
     let named = report.unrecoverable.iter().take(NAMED_MAX);
     json!({
         "stripes": report.stripes,
@@ -46,7 +49,7 @@ pub(super) fn heal(report: &HealReport) -> Value {
     })
 }
 
-pub(super) fn healing(stats: &HealingStats) -> Value {
+pub(crate) fn healing(stats: &HealingStats) -> Value {
     json!({
         "scans": stats.scans,
         "stripes": stats.stripes,
@@ -59,7 +62,7 @@ pub(super) fn healing(stats: &HealingStats) -> Value {
     })
 }
 
-pub(super) fn checkpoint(report: &CheckpointReport) -> Value {
+pub(crate) fn checkpoint(report: &CheckpointReport) -> Value {
     json!({
         "lsn": report.lsn.map(|lsn| lsn.0),
         "flushed": report.flushed,
@@ -71,12 +74,21 @@ pub(super) fn checkpoint(report: &CheckpointReport) -> Value {
     })
 }
 
-fn millis(time: std::time::Duration) -> u64 {
+/// Whole milliseconds of a span.
+pub(crate) fn millis(time: std::time::Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-pub(super) fn backup(report: &BackupReport) -> Value {
-    let summary = &report.summary;
+pub(crate) fn backup(report: &BackupReport) -> Value {
+    let mut shape = backup_summary(&report.summary);
+    shape["copied_files"] = report.copied_files.into();
+    shape["copied_bytes"] = report.copied_bytes.into();
+    shape["reused_files"] = report.reused_files.into();
+    shape["reused_bytes"] = report.reused_bytes.into();
+    shape
+}
+
+pub(crate) fn backup_summary(summary: &BackupSummary) -> Value {
     let collections = summary.collections.iter();
     let collections =
         collections.map(|(name, count)| json!({ "name": name.as_str(), "documents": count }));
@@ -89,14 +101,10 @@ pub(super) fn backup(report: &BackupReport) -> Value {
         "lost_documents": summary.lost.len(),
         "files": summary.files,
         "bytes": summary.bytes,
-        "copied_files": report.copied_files,
-        "copied_bytes": report.copied_bytes,
-        "reused_files": report.reused_files,
-        "reused_bytes": report.reused_bytes,
     })
 }
 
-pub(super) fn validation(found: &Validation) -> Value {
+pub(crate) fn validation(found: &Validation) -> Value {
     let flaws = found.flaws.iter().map(|flaw| {
         let mut named = id(&flaw.id);
         named["collection"] = flaw.collection.as_str().into();
@@ -107,13 +115,13 @@ pub(super) fn validation(found: &Validation) -> Value {
     json!({
         "documents": found.documents,
         "unsound": found.unsound,
-        "found": flaws.collect::<Vec<_>>(),
+        "flaws": flaws.collect::<Vec<_>>(),
     })
 }
 
 /// Versions of a document, the newest first. Documents stand in it byte for byte, so it is put
 /// together as text.
-pub(super) fn versions(versions: &[VersionInfo]) -> String {
+pub(crate) fn versions(versions: &[VersionInfo]) -> String {
     let mut out = String::from("{\"versions\":[");
     let mut shown = 0;
     for version in versions {
@@ -134,7 +142,7 @@ pub(super) fn versions(versions: &[VersionInfo]) -> String {
     out
 }
 
-pub(super) fn database(stats: &DatabaseStats, queue: &QueueStats) -> Value {
+pub(crate) fn database(stats: &DatabaseStats, queue: &QueueStats) -> Value {
     let collections = stats.collections.iter().take(NAMED_MAX);
     let collections = collections.map(|one| {
         let (name, number) = (one.name.as_str(), one.collection.0);
@@ -197,7 +205,7 @@ pub(super) fn database(stats: &DatabaseStats, queue: &QueueStats) -> Value {
     })
 }
 
-pub(super) fn server(health: &Health) -> Value {
+pub(crate) fn server(health: &Health) -> Value {
     let workers = &health.scheduler;
     let databases = health.databases.iter().take(NAMED_MAX).map(|one| {
         let queue = json!({
