@@ -3,8 +3,11 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 const CONTROLLER: &str = "/sys/fs/cgroup/memory";
+/// Groups that this process has made.
+static MADE: AtomicU32 = AtomicU32::new(0);
 
 /// A memory control group (version 1), removed on drop. What its processes read counts too: the
 /// system's cache of their files is part of what they may take.
@@ -23,7 +26,9 @@ impl Group {
         let groups = std::fs::read_to_string("/proc/self/cgroup")?;
         let own = own_group(&groups)
             .ok_or_else(|| io::Error::other("no memory controller (control groups, version 1)"))?;
-        let name = format!("docdb-bench-{name}-{}", std::process::id());
+        // A group whose process was killed may stay for a while: it is not made twice.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("docdb-bench-{name}-{}-{number}", std::process::id());
         let path = Path::new(CONTROLLER).join(own).join(name);
         std::fs::create_dir(&path)?;
         let group = Self { path };

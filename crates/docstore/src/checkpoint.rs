@@ -15,6 +15,8 @@
 
 mod publish;
 
+pub(crate) use publish::parity_mark;
+
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::sync::Arc;
@@ -35,6 +37,7 @@ use crate::location::{FileNumber, Location};
 use crate::manifest::{FileRecord, Manifest, ManifestFile};
 use crate::memtable::{Chain, Memtable};
 use crate::open::continued;
+use crate::state::HealedMark;
 use crate::stats::{CheckpointReport, Shown};
 
 /// What the background works with; whoever has it is the only one that writes files.
@@ -114,6 +117,8 @@ pub(crate) struct Making<'a> {
     pub(crate) snapshots: Vec<Lsn>,
     /// Everything up to here goes in.
     lsn: Lsn,
+    /// Holds the log for the healed documents of the frozen memtable once readers do without it.
+    healed: HealedMark,
     pub(crate) report: CheckpointReport,
 }
 
@@ -193,6 +198,7 @@ impl Inner {
                 moved: Vec::new(),
                 snapshots,
                 lsn,
+                healed: HealedMark::default(),
                 report: CheckpointReport::default(),
                 job,
             };
@@ -225,6 +231,8 @@ impl Inner {
         if state.frozen.as_deref().is_none_or(Memtable::is_empty) {
             state.frozen = Some(Arc::new(std::mem::take(&mut state.active)));
             state.frozen_upto = Lsn(self.applied.load(Ordering::Acquire));
+            let healed = std::mem::take(&mut state.healed);
+            state.frozen_healed.join(healed);
         }
     }
 

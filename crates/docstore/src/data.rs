@@ -73,5 +73,5 @@ pub use record::{
     RecordRef, StoredRecord, decode_record, encode_record,
 };
 pub use records::{Found, Payloads, Records};
-pub(crate) use window::Window;
+pub(crate) use window::Windows;
 pub use writer::{DATA_BYTES_MAX, DataWriter, Verified, WRITE_BYTES};

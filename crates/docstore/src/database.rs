@@ -49,7 +49,7 @@ pub(crate) struct Core;
 #[derive(Debug)]
 pub(crate) struct Marks {
     pub(crate) checkpoint: ReaderMark,
-    pub(crate) parity: ReaderMark,
+    pub(crate) parity: Mutex<ReaderMark>,
 }
 
 pub(crate) struct Inner {

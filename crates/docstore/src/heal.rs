@@ -221,13 +221,16 @@ impl Inner {
         id: &DocId,
         revision: Lsn,
     ) -> Result<Option<Stored>> {
+        // Nothing trims what is about to be read, nor afterwards what only the log has.
+        let behind = Lsn(revision.0.saturating_sub(1));
+        let mark = self.log.mark("healed documents", wal::Hold::Unlimited, behind);
         match self.log.read_at(revision) {
             Ok(Some(Change::Put { collection: at, id: found, expires_at, document, .. }))
                 if at == collection && found == *id =>
             {
                 let version =
                     Version { lsn: revision, expires_at, document: Some(document.clone()) };
-                self.state_mut().heal(collection, id, version);
+                self.state_mut().heal(collection, id, version, mark);
                 Ok(Some(Stored { revision, expires_at, document }))
             }
             Ok(_) | Err(wal::WalError::Trimmed { .. } | wal::WalError::Corrupt(_)) => Ok(None),

@@ -19,7 +19,7 @@ use wal::{Environment, FileAnchor, Hold, Log};
 use load::Opening;
 
 use crate::background::Background;
-use crate::checkpoint::{Compact, Job, remove_leftovers};
+use crate::checkpoint::{Compact, Job, parity_mark, remove_leftovers};
 use crate::data::{
     Condition, DataError, DataFile, DataWriter, FileHeader, FileIdentity, Found, Geometry, Layout,
     Parity, Payloads,
@@ -219,7 +219,7 @@ fn assemble(
     let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
     let marks = Marks {
         checkpoint: log.mark("checkpoint", Hold::Unlimited, oldest),
-        parity: log.mark("data without parity", Hold::Unlimited, manifest.hold.min(oldest)),
+        parity: Mutex::new(parity_mark(&log, manifest.hold.min(oldest))),
     };
     let newest = manifest.newest();
     let writer = continued(env, dir, &manifest);

@@ -37,7 +37,7 @@ pub struct Options {
     /// How long a writer waits for a flush before it is refused with `MemoryLimit`. Default 10 s.
     pub stall_max: Duration,
     /// Data files larger than this are compacted, smaller ones when they are larger together or
-    /// nothing in one is needed. Default 100 MB.
+    /// nothing in one is needed. Default 100 MiB.
     pub compaction_min_file_bytes: u64,
     /// Data files of which more than this part is garbage are compacted. Default 0.3.
     pub compaction_garbage_ratio: f64,
@@ -81,7 +81,7 @@ impl Default for Options {
             memtable_bytes_max: 64 * 1024 * 1024,
             memory_bytes_max: u64::MAX,
             stall_max: Duration::from_secs(10),
-            compaction_min_file_bytes: 100_000_000,
+            compaction_min_file_bytes: 100 << 20,
             compaction_garbage_ratio: 0.3,
             snapshot_ttl: Duration::from_secs(60),
             snapshot_held_bytes: 256 * 1024 * 1024,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use base::words::{CollectionId, DocId, Lsn};
 
-use crate::data::{DataError, DataFile, Expected, Window};
+use crate::data::{DataError, DataFile, Expected, Windows};
 use crate::database::{Database, Inner, lock};
 use crate::error::{Result, StoreError};
 use crate::heal::Heal;
@@ -204,18 +204,18 @@ impl Inner {
         }
     }
 
-    /// The same for a version that the window may have.
+    /// The same for a version that a window may have.
     fn load_near(
         &self,
         collection: CollectionId,
         id: &DocId,
         seen: Seen,
         file: Option<Arc<DataFile>>,
-        window: &Window,
+        windows: &Windows,
     ) -> Result<Stored> {
         if let (Some(place), Some(file)) = (seen.place(), &file) {
             let expected = Expected { collection, id, lsn: seen.lsn };
-            let taken = file.take(window, place, &expected);
+            let taken = file.take(windows, place, &expected);
             let document = taken.and_then(|record| Some((record.header, record.document?)));
             if let Some((header, document)) = document {
                 let (revision, expires_at) = (seen.lsn, header.expires_at);
@@ -358,15 +358,15 @@ impl Inner {
         let mut documents: Vec<(DocId, Stored)> = Vec::with_capacity(count);
         let mut bytes = 0;
         let places: Vec<Option<Location>> = found.iter().map(|(_, seen, _)| seen.place()).collect();
-        let mut window = Window::default();
+        let mut windows = Windows::default();
         for (n, (id, seen, file)) in found.into_iter().enumerate() {
             if let (Some(place), Some(file)) = (seen.place(), &file)
-                && !window.covers(place)
+                && !windows.cover(place)
             {
                 let next = places.iter().skip(n + 1).flatten();
-                file.fill(&mut window, place, next.copied());
+                file.fill(windows.of(place.file), place, next.copied());
             }
-            let stored = self.load_near(request.collection, &id, seen, file, &window)?;
+            let stored = self.load_near(request.collection, &id, seen, file, &windows)?;
             bytes += stored.document.as_bytes().len();
             // So a page of more than one document is never larger, and surfaces with frames can
             // send it as it is.

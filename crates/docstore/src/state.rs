@@ -19,6 +19,7 @@ use std::sync::Arc;
 use base::clock::WallMs;
 use base::document::Document;
 use base::words::{Change, CollectionId, DocId, Lsn};
+use wal::ReaderMark;
 
 use crate::collections::Collections;
 use crate::data::DataFile;
@@ -88,6 +89,36 @@ pub(crate) struct State {
     pub(crate) files: BTreeMap<FileNumber, Arc<DataFile>>,
     /// Documents whose newest version is lost, with that version.
     pub(crate) quarantine: BTreeMap<(CollectionId, DocId), Lsn>,
+    /// Keeps what the log has of the healed documents in the active memtable.
+    pub(crate) healed: HealedMark,
+    /// The same for the frozen memtable.
+    pub(crate) frozen_healed: HealedMark,
+}
+
+/// Holds the log behind the oldest of some documents that were made again from it, until they are
+/// as safe elsewhere: their places in the data files are damaged.
+#[derive(Debug, Default)]
+pub(crate) struct HealedMark(Option<ReaderMark>);
+
+impl HealedMark {
+    /// Holds the log for what `other` holds it, too.
+    pub(crate) fn join(&mut self, other: Self) {
+        let Some(other) = other.0 else { return };
+        if self.0.as_ref().is_none_or(|mark| other.lsn() < mark.lsn()) {
+            self.0 = Some(other);
+        }
+    }
+
+    /// Everything up to here is not needed.
+    pub(crate) fn lsn(&self) -> Option<Lsn> {
+        self.0.as_ref().map(ReaderMark::lsn)
+    }
+}
+
+impl From<ReaderMark> for HealedMark {
+    fn from(mark: ReaderMark) -> Self {
+        Self(Some(mark))
+    }
 }
 
 impl State {
@@ -245,9 +276,15 @@ impl State {
         active.insert(collection, id, version, reader, beneath);
     }
 
-    /// Puts a document that was healed back where reads find it and the next flush writes it. Not
-    /// when it was written again meanwhile.
-    pub(crate) fn heal(&mut self, collection: CollectionId, id: &DocId, version: Version) -> bool {
+    /// Puts a document that was healed back where reads find it and the next flush writes it; `mark`
+    /// keeps what the log has of it until then. Not when it was written again meanwhile.
+    pub(crate) fn heal(
+        &mut self,
+        collection: CollectionId,
+        id: &DocId,
+        version: Version,
+        mark: ReaderMark,
+    ) -> bool {
         let in_memory = self.memtables().any(|table| table.get(collection, id).is_some());
         if in_memory || self.revision(collection, id) != version.lsn {
             return false;
@@ -255,6 +292,7 @@ impl State {
         let beneath = Beneath::Live(version.expires_at);
         let lsn = version.lsn;
         self.active.insert(collection, id.clone(), version, lsn, |_| beneath);
+        self.healed.join(mark.into());
         true
     }
 

@@ -109,7 +109,7 @@ pub struct CollectionStats {
 /// Statistics of healing since the database was opened.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct HealingStats {
-    /// Steps of scrubs, and healing on command.
+    /// Complete passes of scrubs, and of healing on command, over all data files.
     pub scans: u64,
     /// Stripes that were checked.
     pub stripes: u64,

@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use base::words::Lsn;
-use wal::WalError;
+use wal::{Hold, Log, ReaderMark, WalError};
 
 use super::{Making, Unprotected};
 #[cfg(feature = "planted-bugs")]
 use crate::data::Verified;
 use crate::data::{DataFile, FileIdentity};
-use crate::database::lock;
+use crate::database::{Inner, lock};
 use crate::error::{Result, sync_dir};
 use crate::index::{self, Index, LAYERS_MAX, Target};
 use crate::location::FileNumber;
@@ -40,7 +40,10 @@ impl Making<'_> {
             }
             self.opened.insert(number, verified.len);
             let held = unprotected.entry(number).or_default();
-            held.push((verified.len, self.job.manifest.newest().lsn));
+            // Documents that were healed are older than the last checkpoint.
+            let newest = self.job.manifest.newest().lsn;
+            let healed = self.inner.read().frozen_healed.lsn();
+            held.push((verified.len, healed.map_or(newest, |healed| healed.min(newest))));
             held.retain(|(end, _)| *end > verified.protected_len);
         }
         let (collections, files) = (self.collections(), self.files.values().copied().collect());
@@ -163,6 +166,7 @@ impl Making<'_> {
         state.history.prune(held);
         // Freeing what they held takes longer than readers should wait.
         let before = (std::mem::replace(&mut state.index, Arc::new(index)), state.frozen.take());
+        self.healed = std::mem::take(&mut state.frozen_healed);
         let dropped = state.collections.dropped_by(self.lsn);
         for collection in &dropped {
             state.active.drop_collection(*collection);
@@ -180,10 +184,12 @@ impl Making<'_> {
     /// Lets go of what the checkpoint has made superfluous. Failing here costs space, not data,
     /// and the next checkpoint tries again.
     fn job_done(self) -> Result<CheckpointReport> {
-        let (inner, mut report) = (self.inner, self.report);
+        let (inner, mut report, healed) = (self.inner, self.report, self.healed);
         inner.since_checkpoint.store(0, Ordering::Relaxed);
         let manifest = &self.job.manifest;
         let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
+        inner.hold_for_parity(manifest.hold);
+        drop(healed);
         // The frame takes an LSN. While the state has writes that failed it must not be theirs:
         // they would be visible.
         loop {
@@ -195,17 +201,33 @@ impl Making<'_> {
         #[cfg(feature = "planted-bugs")]
         let oldest = match inner.options.planted {
             Some(crate::planted::Bug::EarlyTrim) => {
-                inner.marks.parity.advance(inner.log.visible());
+                inner.hold_for_parity(inner.log.visible());
                 inner.log.visible()
             }
             Some(_) | None => oldest,
         };
         inner.marks.checkpoint.advance(oldest);
-        inner.marks.parity.advance(manifest.hold);
         if inner.options.trim_after_checkpoint {
             report.trimmed_bytes = inner.log.trim()?.bytes;
         }
         inner.remove_leftovers(manifest)?;
         Ok(report)
     }
+}
+
+impl Inner {
+    /// Keeps the log behind `hold`, which may be older than before: a document that was healed from
+    /// it went into the end of a file.
+    fn hold_for_parity(&self, hold: Lsn) {
+        let mut mark = lock(&self.marks.parity);
+        if hold < mark.lsn() {
+            *mark = parity_mark(&self.log, hold);
+        }
+        mark.advance(hold);
+    }
+}
+
+/// The place in the log behind which it has what stands in incomplete stripes.
+pub(crate) fn parity_mark(log: &Log, hold: Lsn) -> ReaderMark {
+    log.mark("data without parity", Hold::Unlimited, hold)
 }

@@ -15,27 +15,58 @@ pub(crate) const WINDOW_BYTES: u32 = 128 * 1024;
 /// A record that begins further behind the one before it is not worth what is read in between.
 const GAP_BYTES: u32 = 4 * 1024;
 
+/// Files that have a window at the same time, at most.
+const WINDOWS_MAX: usize = 8;
+
 /// Data of one file. Kept by its user from one filling to the next, with its memory.
 #[derive(Debug, Default)]
 pub(crate) struct Window {
     file: Option<FileNumber>,
     at: u32,
+    /// Not shorter than what was read; the rest of it means nothing.
     bytes: Vec<u8>,
+    len: usize,
 }
 
 impl Window {
-    /// Whether a record that begins at `location` begins in it.
-    pub(crate) fn covers(&self, location: Location) -> bool {
-        self.rest(location).is_some_and(|rest| !rest.is_empty())
-    }
-
     /// The data from `location` on.
     fn rest(&self, location: Location) -> Option<&[u8]> {
         let from = location.offset.checked_sub(self.at)?;
         if self.file != Some(location.file) {
             return None;
         }
-        self.bytes.get(within_usize(from.into())..)
+        self.bytes.get(within_usize(from.into())..self.len)
+    }
+}
+
+/// Windows of the files that a page meets. Ids that follow each other stand in several files when
+/// they were written in another order: each flush has some of them, in order.
+#[derive(Debug, Default)]
+pub(crate) struct Windows {
+    /// The one that was filled last is first, and the last one goes when there are too many.
+    all: Vec<Window>,
+}
+
+impl Windows {
+    /// Whether a record that begins at `location` begins in one.
+    pub(crate) fn cover(&self, location: Location) -> bool {
+        self.rest(location).is_some_and(|rest| !rest.is_empty())
+    }
+
+    fn rest(&self, location: Location) -> Option<&[u8]> {
+        self.all.iter().find_map(|window| window.rest(location))
+    }
+
+    /// The window of a file; another one's if it has none and there are many.
+    pub(crate) fn of(&mut self, file: FileNumber) -> &mut Window {
+        let found = self.all.iter().position(|window| window.file == Some(file));
+        let window = match found {
+            Some(at) => self.all.remove(at),
+            None if self.all.len() < WINDOWS_MAX => Window::default(),
+            None => self.all.pop().unwrap_or_default(),
+        };
+        self.all.insert(0, window);
+        self.all.first_mut().expect("it was put there just now")
     }
 }
 
@@ -43,9 +74,8 @@ impl Window {
 /// wanted `next`.
 fn span(first: Location, next: impl Iterator<Item = Location>) -> u32 {
     let mut last = first.offset;
-    for place in next {
-        let is_near = place.file == first.file
-            && place.offset.checked_sub(last).is_some_and(|gap| gap > 0 && gap <= GAP_BYTES)
+    for place in next.filter(|place| place.file == first.file) {
+        let is_near = place.offset.checked_sub(last).is_some_and(|gap| gap > 0 && gap <= GAP_BYTES)
             && place.offset.checked_sub(first.offset).is_some_and(|span| span <= WINDOW_BYTES);
         if !is_near {
             break;
@@ -64,7 +94,7 @@ impl DataFile {
         first: Location,
         next: impl Iterator<Item = Location>,
     ) {
-        window.bytes.clear();
+        window.len = 0;
         let span = span(first, next);
         if span == 0 || first.file != self.identity().number {
             return;
@@ -73,20 +103,23 @@ impl DataFile {
         let wanted = u64::from(span).saturating_add(self.usual_bytes() as u64);
         let there = self.verified_len().saturating_sub(at).min(wanted);
         (window.file, window.at) = (Some(first.file), first.offset);
-        window.bytes.resize(within_usize(there), 0);
+        let there = within_usize(there);
+        if window.bytes.len() < there {
+            window.bytes.resize(there, 0);
+        }
         // Whatever is wrong, the reads of single records meet it again and say it.
-        let got = self.read_data(at, &mut window.bytes).unwrap_or(0);
-        window.bytes.truncate(got);
+        let into = window.bytes.get_mut(..there).unwrap_or_default();
+        window.len = self.read_data(at, into).unwrap_or(0);
     }
 
-    /// The record at `location` if the window has it, whole and as `expected`.
+    /// The record at `location` if a window has it, whole and as `expected`.
     pub(crate) fn take(
         &self,
-        window: &Window,
+        windows: &Windows,
         location: Location,
         expected: &Expected<'_>,
     ) -> Option<StoredRecord> {
-        let rest = window.rest(location)?;
+        let rest = windows.rest(location)?;
         let Ok(Unit::Record(frame)) = parse(rest) else { return None };
         let record = rest.get(..frame.disk_bytes())?;
         frame.check(record, self.seed(location.offset)).ok()?;
@@ -135,9 +168,9 @@ mod tests {
         (disk, file, places)
     }
 
-    fn take(file: &DataFile, window: &Window, place: Location, n: u64) -> Option<StoredRecord> {
+    fn take(file: &DataFile, windows: &Windows, place: Location, n: u64) -> Option<StoredRecord> {
         file.take(
-            window,
+            windows,
             place,
             &Expected { collection: BOOKS, id: &DocId::U64(n), lsn: Lsn(n + 1) },
         )
@@ -147,28 +180,28 @@ mod tests {
     fn a_window_gives_what_single_reads_give_over_the_end_of_a_stripe_too() {
         // More than a stripe of a mebibyte.
         let (_disk, file, places) = file(10_000, 100);
-        let mut window = Window::default();
+        let mut windows = Windows::default();
         let mut fillings = 0;
         for (n, place) in (0..).zip(&places) {
-            if !window.covers(*place) {
+            if !windows.cover(*place) {
                 let next = places.iter().copied().skip_while(|next| next <= place);
-                file.fill(&mut window, *place, next);
+                file.fill(windows.of(FileNumber(1)), *place, next);
                 fillings += 1;
             }
             let id = DocId::U64(n);
             let expected = Expected { collection: BOOKS, id: &id, lsn: Lsn(n + 1) };
             let single = file.read(*place, &expected).unwrap();
-            if let Some(record) = take(&file, &window, *place, n) {
+            if let Some(record) = take(&file, &windows, *place, n) {
                 assert_eq!(record, single);
             }
         }
         assert!(fillings < 20, "{fillings} reads");
         let last = Location { offset: places[0].offset, ..places[0] };
-        file.fill(&mut window, last, places[1..].iter().copied());
-        assert!(take(&file, &window, places[1], 1).is_some());
-        assert!(take(&file, &window, places[1], 2).is_none(), "another document");
+        file.fill(windows.of(FileNumber(1)), last, places[1..].iter().copied());
+        assert!(take(&file, &windows, places[1], 1).is_some());
+        assert!(take(&file, &windows, places[1], 2).is_none(), "another document");
         let elsewhere = Location { file: FileNumber(2), ..places[1] };
-        assert!(take(&file, &window, elsewhere, 1).is_none(), "another file");
+        assert!(take(&file, &windows, elsewhere, 1).is_none(), "another file");
     }
 
     #[test]
@@ -178,6 +211,7 @@ mod tests {
         assert_eq!(span(&[]), 0);
         assert_eq!(span(&[at(1, 1100), at(1, 1200), at(2, 1300)]), 200);
         assert_eq!(span(&[at(1, 1100), at(1, 900)]), 100);
+        assert_eq!(span(&[at(2, 7), at(1, 1100), at(3, 9), at(1, 1200)]), 200);
         assert_eq!(span(&[at(1, 1000 + GAP_BYTES), at(1, 1001 + 2 * GAP_BYTES)]), GAP_BYTES);
         let many: Vec<Location> = (1..1000).map(|n| at(1, 1000 + n * GAP_BYTES)).collect();
         assert_eq!(span(&many), WINDOW_BYTES);
@@ -189,14 +223,29 @@ mod tests {
         let raw = disk.open(&file.path, base::io::Open::Write).unwrap();
         let inside = file.layout().file_offset(u64::from(places[5].offset)) + 60;
         base::io::write_all_at(&*raw, b"!", inside).unwrap();
-        let mut window = Window::default();
-        file.fill(&mut window, places[0], places[1..].iter().copied());
-        assert!(take(&file, &window, places[4], 4).is_some());
-        assert!(take(&file, &window, places[5], 5).is_none());
+        let mut windows = Windows::default();
+        file.fill(windows.of(FileNumber(1)), places[0], places[1..].iter().copied());
+        assert!(take(&file, &windows, places[4], 4).is_some());
+        assert!(take(&file, &windows, places[5], 5).is_none());
         let short =
             DataFile::open(&disk, "/".as_ref(), file.identity(), places[7].offset.into()).unwrap();
-        short.fill(&mut window, places[0], places[1..].iter().copied());
-        assert!(take(&short, &window, places[6], 6).is_some());
-        assert!(take(&short, &window, places[7], 7).is_none());
+        short.fill(windows.of(FileNumber(1)), places[0], places[1..].iter().copied());
+        assert!(take(&short, &windows, places[6], 6).is_some());
+        assert!(take(&short, &windows, places[7], 7).is_none());
+    }
+
+    #[test]
+    fn every_file_has_a_window_until_there_are_too_many() {
+        let mut windows = Windows::default();
+        for number in 1..=2 * u32::try_from(WINDOWS_MAX).unwrap() {
+            windows.of(FileNumber(number)).file = Some(FileNumber(number));
+            windows.of(FileNumber(number)).len = 1;
+            windows.of(FileNumber(number)).bytes = vec![1];
+            let files = windows.all.iter().filter_map(|window| window.file);
+            let files: std::collections::BTreeSet<_> = files.collect();
+            assert_eq!(files.len(), WINDOWS_MAX.min(number as usize));
+            assert!(windows.cover(Location { file: FileNumber(number), offset: 0 }));
+            assert!(!windows.cover(Location { file: FileNumber(number), offset: 1 }));
+        }
     }
 }

@@ -28,6 +28,9 @@ use crate::location::Location;
 
 /// Appended data that is kept in memory, at most, before it is written.
 pub const WRITE_BYTES: usize = 1024 * 1024;
+/// After so many written bytes the device has to have them: what it is given at once is what the
+/// syncs of the log wait behind.
+const SYNC_BYTES: u64 = 4 * 1024 * 1024;
 /// Writes of that kind end at multiples of this in the file.
 const WRITE_ALIGN: u64 = 64 * 1024;
 /// The most data that a file may hold: offsets of 32 bits, less one record and one stripe.
@@ -59,6 +62,8 @@ pub struct DataWriter {
     /// Bytes of the file from there on.
     pending: Vec<u8>,
     synced: u64,
+    /// File offset up to which the device was made to have the bytes.
+    settled: u64,
     verified: u64,
     /// Records that this writer appended; of them synced; of them verified.
     records: (u64, u64, u64),
@@ -115,6 +120,7 @@ impl DataWriter {
         writer.named = true;
         writer.stripe = resume(&reader, verified_len)?;
         writer.written = reader.layout().file_offset(verified_len);
+        writer.settled = writer.written;
         (writer.len, writer.synced, writer.verified) = (verified_len, verified_len, verified_len);
         writer.cut()?;
         Ok(writer)
@@ -131,6 +137,7 @@ impl DataWriter {
             written: 0,
             pending: Vec::new(),
             synced: 0,
+            settled: 0,
             verified: 0,
             records: (0, 0, 0),
             named: false,
@@ -342,6 +349,10 @@ impl DataWriter {
         self.written += bytes.len() as u64;
         self.pending.drain(..bytes.len());
         self.pending.shrink_to(2 * WRITE_BYTES);
+        if self.written.saturating_sub(self.settled) >= SYNC_BYTES {
+            self.file.sync_data().map_err(|e| DataError::io(Op::Sync, &self.path, e))?;
+            self.settled = self.written;
+        }
         Ok(())
     }
 

@@ -12,6 +12,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
+use base::io::is_unreadable;
 use base::words::{Change, CollectionId, DatabaseId, Lsn};
 use wal::frame::Kind as FrameKind;
 use wal::{Anchor, Environment, FileAnchor, Log, LogState};
@@ -19,7 +20,7 @@ use wal::{Anchor, Environment, FileAnchor, Log, LogState};
 use super::{LOG_DIR, OpenReport, open_file};
 use crate::collections::Collections;
 use crate::data::{DataError, DataFile, Layout};
-use crate::error::{Result, StoreError};
+use crate::error::{Op, Result, StoreError};
 use crate::index::IndexError;
 use crate::manifest::{Checkpoint, FileRecord, Manifest, ManifestFile};
 use crate::options::Options;
@@ -99,7 +100,7 @@ impl Opening<'_> {
                     self.report.checkpoint = checkpoint.lsn;
                     return Ok((at, state));
                 }
-                // What cannot be read today may be readable tomorrow.
+                // What the system refuses today it may allow tomorrow.
                 Err(error) if !is_damage(&error) => return Err(error),
                 Err(error) => {
                     let lsn = checkpoint.lsn;
@@ -208,12 +209,16 @@ fn is_damage(error: &StoreError) -> bool {
     is_data || is_index_damage(error)
 }
 
-/// Whether an index file is not what was written, or gone.
+/// Whether an index file is not what was written, or gone, or on a place that the device cannot
+/// read: no document is in it, so one made again is as good.
 fn is_index_damage(error: &StoreError) -> bool {
     let StoreError::Index(error) = error else { return false };
     match &**error {
         IndexError::Corrupt(_) => true,
-        IndexError::Io { source, .. } => source.kind() == io::ErrorKind::NotFound,
+        IndexError::Io { source, op, .. } => {
+            let is_unreadable = *op == Op::Read && is_unreadable(source);
+            is_unreadable || source.kind() == io::ErrorKind::NotFound
+        }
     }
 }
 

@@ -16,7 +16,7 @@ use docstore::{
     inspect_manifest,
 };
 use sim::VirtualClock;
-use sim::disk::{Crash, FaultDisk, Rot};
+use sim::disk::{Calls, Crash, Effect, Fault, FaultDisk, Op, Rot};
 
 use crate::world::{DIR, clock, document, env, id, small};
 
@@ -467,4 +467,70 @@ fn damage_in_the_log_is_refused_or_harmless() {
         }
     }
     assert!(refused > 5, "{refused}");
+}
+
+#[test]
+fn what_was_healed_from_the_log_stays_there_until_parity_covers_it() {
+    let clock = clock();
+    let (closed, mut documents) = closed(&clock, keep_log(), false);
+    let header = usize::try_from(LAYOUT.header_bytes()).expect("no faults") / SECTOR;
+    let (mut healed, mut tails) = (0, 0);
+    for kept in 0..12 {
+        let disk = closed.crash(&Crash::Kill);
+        // More of every stripe than its parity can make again, but for the first few sectors.
+        for path in data_files(&disk) {
+            for sector in header + kept..protected(&disk.peek(&path).expect("no faults")) {
+                damage(&disk, &path, sector);
+            }
+        }
+        // From here on the log is trimmed as far as it is not held.
+        let db = opened(&disk, &clock, small());
+        let report = db.heal_all().expect("no faults");
+        assert_eq!(report.unrecoverable, []);
+        healed += report.healed;
+        // More log, one document more to flush, and the damaged files given up.
+        for n in 3000..5000 {
+            let write = Write::upsert(DEFAULT_COLLECTION, id(0), document(n));
+            db.write(write).expect("no faults");
+            documents.insert(id(0), document(n));
+            match n {
+                3499 => db.compact().map(drop).expect("no faults"),
+                3999 | 4499 | 4999 => db.checkpoint().map(drop).expect("no faults"),
+                _ => {}
+            }
+        }
+        db.close().expect("no faults");
+        for path in data_files(&disk) {
+            let bytes = disk.peek(&path).expect("no faults");
+            for sector in protected(&bytes)..bytes.len().div_ceil(SECTOR) {
+                let disk = disk.crash(&Crash::Kill);
+                damage(&disk, &path, sector);
+                all_are_read(&opened(&disk, &clock, small()), &documents);
+                tails += 1;
+            }
+        }
+    }
+    assert!(healed > 0 && tails > 0, "{healed} {tails}");
+}
+
+#[test]
+fn an_index_file_that_the_device_cannot_read_costs_time_at_the_next_opening_and_no_document() {
+    let clock = clock();
+    let (disk, documents) = closed(&clock, small(), true);
+    let (mut went_on, mut refused) = (0, 0);
+    for nth in 1..=60 {
+        let disk = disk.crash(&Crash::Kill);
+        disk.inject(Fault::once(Calls::Only(Op::Read), nth, Effect::Eio));
+        match open(&disk, &clock, small()) {
+            Ok((db, report)) => {
+                went_on += usize::from(!report.passed_over.is_empty());
+                all_are_read(&db, &documents);
+            }
+            // The manifest and the log have no copy.
+            Err(_) => refused += 1,
+        }
+        let (db, _) = open(&disk, &clock, small()).expect("it can be read again");
+        all_are_read(&db, &documents);
+    }
+    assert!(went_on > 0 && refused > 0, "{went_on} {refused}");
 }
