@@ -11,10 +11,14 @@ use crate::error::{Result, StoreError};
 /// Memory is reserved in steps of this many bytes, so that few writes touch the budget.
 const STEP: u64 = 1024 * 1024;
 
+/// Writers wait at this many times the size at which a flush begins: before the flushed documents
+/// leave memory as many again may come, and while a compaction runs nothing leaves it.
+const WAITING_MAX: u64 = 4;
+
 impl Inner {
     /// Lets a write of about `bytes` in. Call it before anything is held.
     pub(crate) fn admit(&self, bytes: u64) -> Result<()> {
-        let limit = self.options.memtable_bytes_max.saturating_mul(2);
+        let limit = self.options.memtable_bytes_max.saturating_mul(WAITING_MAX);
         let clock = &self.env.clock;
         let until = clock.now().after(self.options.stall_max);
         loop {
@@ -56,7 +60,7 @@ impl Inner {
     /// # Errors
     /// `MemoryLimit`.
     pub(crate) fn admit_now(&self, bytes: u64) -> Result<()> {
-        let limit = self.options.memtable_bytes_max.saturating_mul(2);
+        let limit = self.options.memtable_bytes_max.saturating_mul(WAITING_MAX);
         let used = self.read().memtable_bytes();
         let refused = match self.reserve(used, bytes) {
             Ok(()) if used < limit => return Ok(()),

@@ -108,7 +108,8 @@ impl Inner {
         self.expire_snapshots();
         let reclaimed = self.reclaim_expired().map(drop);
         let written = if self.is_checkpoint_due() {
-            self.checkpoint(Compact::IfWorthIt).map(drop)
+            let flushed = self.checkpoint(Compact::Nothing);
+            flushed.and_then(|_| self.checkpoint(Compact::IfWorthIt)).map(drop)
         } else {
             Ok(())
         };

@@ -52,6 +52,9 @@ pub(crate) struct Job {
     /// Per unfinished file: data up to an offset needs the log behind an LSN until it is in
     /// complete stripes.
     pub(crate) unprotected: Unprotected,
+    /// Behind which LSN each checkpoint of the manifest needs the log for that, by its own LSN: an
+    /// older one may need more, for files that have been compacted since.
+    pub(crate) holds: BTreeMap<Lsn, Lsn>,
     /// Files that compaction has given up on until they are healed.
     pub(crate) unreadable: Vec<FileNumber>,
     /// Garbage that compaction could not leave behind.
@@ -66,14 +69,16 @@ type Unprotected = BTreeMap<FileNumber, Vec<(u64, Lsn)>>;
 /// Where the bytes of a version are, and its expiry.
 type Bytes = (Kept, Option<base::clock::WallMs>);
 
-/// What to compact beside flushing.
+/// What a checkpoint is made for. Flushing and compacting are apart: what was flushed leaves memory
+/// before the rewriting of a file begins, which takes much longer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Compact {
-    /// Nothing.
+    /// Flushing: nothing is compacted, and the checkpoint is a new one.
     Nothing,
-    /// The file that is worth it most, if one is, and more of them if they are small.
+    /// The file that is worth it most, if one is, and more of them if they are small. Nothing is
+    /// flushed, and the checkpoint takes the place of the newest.
     IfWorthIt,
-    /// The file with the most garbage, if it has any.
+    /// The file with the most garbage, if it has any; as above.
     Anything,
 }
 
@@ -95,7 +100,9 @@ impl Database {
     /// As [`Database::checkpoint`].
     pub fn compact(&self) -> Result<CheckpointReport> {
         self.inner.check_open()?;
-        self.inner.checkpoint(Compact::Anything)
+        let flushed = self.inner.checkpoint(Compact::Nothing)?;
+        let compacted = self.inner.checkpoint(Compact::Anything)?;
+        Ok(flushed.and(compacted))
     }
 }
 
@@ -117,6 +124,10 @@ pub(crate) struct Making<'a> {
     pub(crate) snapshots: Vec<Lsn>,
     /// Everything up to here goes in.
     lsn: Lsn,
+    /// What is flushed; none when this checkpoint is for compaction.
+    frozen: Option<Arc<Memtable>>,
+    /// Bytes of log that came since the last checkpoint and are behind this one.
+    logged: u64,
     /// Holds the log for the healed documents of the frozen memtable once readers do without it.
     healed: HealedMark,
     pub(crate) report: CheckpointReport,
@@ -148,7 +159,10 @@ impl Inner {
         match &mut result {
             Ok(report) if report.lsn.is_some() => {
                 report.took = self.env.clock.now().since(start);
-                self.counters.checkpointed(report, self.env.clock.wall());
+                match compact {
+                    Compact::Nothing => self.counters.checkpointed(report, self.env.clock.wall()),
+                    Compact::IfWorthIt | Compact::Anything => self.counters.nothing_to_checkpoint(),
+                }
             }
             Ok(_) => self.counters.nothing_to_checkpoint(),
             Err(error) => {
@@ -181,50 +195,69 @@ impl Inner {
     }
 
     fn checkpoint_with(&self, job: &mut Job, compact: Compact) -> Result<CheckpointReport> {
-        self.freeze();
+        match compact {
+            Compact::Nothing => self.flush(job),
+            Compact::IfWorthIt | Compact::Anything => {
+                let mut making = self.begin(job, None);
+                let Some(victim) = compaction::choose(&making, compact) else {
+                    return Ok(CheckpointReport::default());
+                };
+                compaction::compact_some(&mut making, victim, compact)?;
+                making.finish()
+            }
+        }
+    }
+
+    /// A new checkpoint, with all that the memtable has now.
+    fn flush(&self, job: &mut Job) -> Result<CheckpointReport> {
+        let logged = self.freeze();
         self.settle()?;
-        let (frozen, mut making) = {
+        let (frozen, upto) = {
             let state = self.read();
             // Not what was taken back, nor what came later under the same LSNs.
-            let lsn = state.frozen_upto;
-            let snapshots = lock(&self.snapshots).positions();
-            let files = job.manifest.newest().files.iter().map(|file| (file.number, *file));
-            let making = Making {
-                inner: self,
-                index: state.index.share(),
-                files: files.collect(),
-                opened: BTreeMap::new(),
-                history: Vec::new(),
-                moved: Vec::new(),
-                snapshots,
-                lsn,
-                healed: HealedMark::default(),
-                report: CheckpointReport::default(),
-                job,
-            };
-            (state.frozen.clone(), making)
+            (state.frozen.clone(), state.frozen_upto)
         };
         let empty = frozen.as_deref().is_none_or(Memtable::is_empty);
-        let is_new = making.lsn > making.job.manifest.newest().lsn || !empty;
-        let victim = compaction::choose(&making, compact);
-        if !is_new && victim.is_none() {
+        if upto <= job.manifest.newest().lsn && empty {
             self.forget_frozen();
             return Ok(CheckpointReport::default());
         }
-        if let Some(frozen) = &frozen {
-            making.flush(frozen)?;
-        }
+        let frozen = frozen.unwrap_or_default();
+        let mut making = self.begin(job, Some((Arc::clone(&frozen), upto)));
+        making.logged = logged;
+        making.flush(&frozen)?;
         making.drop_collections();
-        if let Some(victim) = victim {
-            compaction::compact_some(&mut making, victim, compact)?;
-        }
         making.finish()
+    }
+
+    /// A checkpoint in which nothing has changed yet: what is to be flushed, or the newest again.
+    fn begin<'a>(&'a self, job: &'a mut Job, frozen: Option<(Arc<Memtable>, Lsn)>) -> Making<'a> {
+        let state = self.read();
+        let newest = job.manifest.newest();
+        let (frozen, lsn) = frozen.map_or((None, newest.lsn), |(frozen, lsn)| (Some(frozen), lsn));
+        Making {
+            inner: self,
+            index: state.index.share(),
+            files: newest.files.iter().map(|file| (file.number, *file)).collect(),
+            opened: BTreeMap::new(),
+            history: Vec::new(),
+            moved: Vec::new(),
+            snapshots: lock(&self.snapshots).positions(),
+            lsn,
+            frozen,
+            logged: 0,
+            healed: HealedMark::default(),
+            report: CheckpointReport::default(),
+            job,
+        }
     }
 
     /// Sets the active memtable aside, unless one is set aside already: it is still there when a
     /// checkpoint failed. What came later stays where it is then, so this one goes as far as that
     /// one would have.
-    pub(crate) fn freeze(&self) {
+    ///
+    /// Answers how much log there was since the last one.
+    pub(crate) fn freeze(&self) -> u64 {
         let mut core = lock(&self.core);
         self.rewind(&mut core);
         let mut state = self.state_mut();
@@ -234,6 +267,7 @@ impl Inner {
             let healed = std::mem::take(&mut state.healed);
             state.frozen_healed.join(healed);
         }
+        self.since_checkpoint.load(Ordering::Relaxed)
     }
 
     fn forget_frozen(&self) {

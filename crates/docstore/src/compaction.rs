@@ -96,14 +96,17 @@ pub(crate) fn compact_some(
     wanted: Compact,
 ) -> Result<()> {
     let (mut next, mut bytes) = (Some(first), 0);
+    let len = |making: &Making<'_>, number| {
+        making.files.get(&number).map_or(0, |file: &FileRecord| file.verified_len)
+    };
     while let Some(victim) = next {
-        bytes += making.files.get(&victim).map_or(0, |file| file.verified_len);
+        bytes += len(making, victim);
         compact(making, victim)?;
-        let is_enough =
-            wanted != Compact::IfWorthIt || bytes >= making.inner.options.data_file_bytes_max;
-        next = if is_enough { None } else { choose(making, wanted) };
+        next = if wanted == Compact::IfWorthIt { choose(making, wanted) } else { None };
         // One that has to wait is as much worth it as before.
         next = next.filter(|next| *next != victim);
+        next = next
+            .filter(|next| bytes + len(making, *next) <= making.inner.options.data_file_bytes_max);
     }
     Ok(())
 }

@@ -228,6 +228,7 @@ fn assemble(
         unfinished.map(|file| (file.number, vec![(file.verified_len, manifest.hold)]));
     let job = Job {
         writer,
+        holds: manifest.checkpoints.iter().map(|kept| (kept.lsn, manifest.hold)).collect(),
         unprotected: unprotected.collect(),
         unreadable: Vec::new(),
         kept: BTreeMap::new(),

@@ -29,8 +29,8 @@ pub struct Options {
     /// Size and number of the blocks of a stripe: smaller ones are for simulation. Default
     /// standard, 16 of 64 KiB.
     pub geometry: Geometry,
-    /// Documents that wait in memory for a data file, bytes, before a flush begins. At twice as
-    /// much writers wait. Default 64 MiB.
+    /// Documents that wait in memory for a data file, bytes, before a flush begins. At four
+    /// times as much writers wait. Default 64 MiB.
     pub memtable_bytes_max: u64,
     /// Memory that one database may take of the process's, bytes. Default as much as there is.
     pub memory_bytes_max: u64,

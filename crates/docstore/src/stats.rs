@@ -32,6 +32,20 @@ pub struct CheckpointReport {
     pub took: Duration,
 }
 
+impl CheckpointReport {
+    /// What this one and the `next` did together.
+    pub(crate) fn and(mut self, next: Self) -> Self {
+        self.lsn = next.lsn.or(self.lsn);
+        self.flushed += next.flushed;
+        self.tombstones += next.tombstones;
+        self.compacted.extend(next.compacted);
+        self.copied += next.copied;
+        self.trimmed_bytes += next.trimmed_bytes;
+        self.took += next.took;
+        self
+    }
+}
+
 /// Statistics of an open database.
 #[derive(Debug, Clone)]
 pub struct DatabaseStats {

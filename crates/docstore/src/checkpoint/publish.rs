@@ -8,7 +8,7 @@ use std::sync::atomic::Ordering;
 use base::words::Lsn;
 use wal::{Hold, Log, ReaderMark, WalError};
 
-use super::{Making, Unprotected};
+use super::Making;
 #[cfg(feature = "planted-bugs")]
 use crate::data::Verified;
 use crate::data::{DataFile, FileIdentity};
@@ -42,7 +42,8 @@ impl Making<'_> {
             let held = unprotected.entry(number).or_default();
             // Documents that were healed are older than the last checkpoint.
             let newest = self.job.manifest.newest().lsn;
-            let healed = self.inner.read().frozen_healed.lsn();
+            let flushed = self.frozen.as_ref().map(|_| self.inner.read());
+            let healed = flushed.and_then(|state| state.frozen_healed.lsn());
             held.push((verified.len, healed.map_or(newest, |healed| healed.min(newest))));
             held.retain(|(end, _)| *end > verified.protected_len);
         }
@@ -54,10 +55,14 @@ impl Making<'_> {
         let opened = self.open_files()?;
         let files = &self.files;
         unprotected.retain(|number, _| files.get(number).is_some_and(|file| !file.finished));
-        let manifest = self.next_manifest(checkpoint, &unprotected);
+        let holds = unprotected.values().flatten().map(|(_, lsn)| *lsn);
+        let hold = holds.min().unwrap_or(self.lsn);
+        let manifest = self.next_manifest(checkpoint, hold);
         self.job.is_uncertain = true;
         self.job.file.store(&manifest)?;
         self.job.is_uncertain = false;
+        self.job.holds.insert(self.lsn, hold);
+        self.job.holds.retain(|lsn, _| manifest.checkpoints.iter().any(|kept| kept.lsn == *lsn));
         (self.job.manifest, self.job.unprotected) = (manifest, unprotected);
         self.report.lsn = Some(self.lsn);
         self.publish(opened);
@@ -116,10 +121,9 @@ impl Making<'_> {
         Ok(opened)
     }
 
-    fn next_manifest(&self, checkpoint: Checkpoint, unprotected: &Unprotected) -> Manifest {
+    /// The manifest with the new checkpoint, which needs the log behind `hold`.
+    fn next_manifest(&self, checkpoint: Checkpoint, hold: Lsn) -> Manifest {
         let mut next = self.job.manifest.clone();
-        let holds = unprotected.values().flatten().map(|(_, lsn)| *lsn);
-        next.hold = holds.min().unwrap_or(self.lsn);
         if !self.report.compacted.is_empty() {
             next.compacted = checkpoint.wall;
         }
@@ -129,6 +133,9 @@ impl Making<'_> {
         let most = self.inner.options.checkpoints_max;
         let surplus = next.checkpoints.len().saturating_sub(most);
         next.checkpoints.drain(..surplus);
+        let of_kept = |kept: &Checkpoint| self.job.holds.get(&kept.lsn).copied();
+        let older = next.checkpoints.iter().filter(|kept| kept.lsn < self.lsn);
+        next.hold = older.filter_map(of_kept).fold(hold, Lsn::min);
         let state = self.inner.read();
         let lost = state.quarantined();
         let lost = lost.map(|((collection, id), lsn)| Quarantined {
@@ -165,8 +172,11 @@ impl Making<'_> {
         let held = lock(&self.inner.snapshots).oldest();
         state.history.prune(held);
         // Freeing what they held takes longer than readers should wait.
-        let before = (std::mem::replace(&mut state.index, Arc::new(index)), state.frozen.take());
-        self.healed = std::mem::take(&mut state.frozen_healed);
+        let before = std::mem::replace(&mut state.index, Arc::new(index));
+        let flushed = self.frozen.take().and_then(|_| {
+            self.healed = std::mem::take(&mut state.frozen_healed);
+            state.frozen.take()
+        });
         let dropped = state.collections.dropped_by(self.lsn);
         for collection in &dropped {
             state.active.drop_collection(*collection);
@@ -178,14 +188,14 @@ impl Making<'_> {
             state.quarantined().map(|(key, lsn)| (key.clone(), *lsn)).collect();
         state.quarantine = lost;
         drop(state);
-        drop(before);
+        drop((before, flushed));
     }
 
     /// Lets go of what the checkpoint has made superfluous. Failing here costs space, not data,
     /// and the next checkpoint tries again.
     fn job_done(self) -> Result<CheckpointReport> {
         let (inner, mut report, healed) = (self.inner, self.report, self.healed);
-        inner.since_checkpoint.store(0, Ordering::Relaxed);
+        inner.since_checkpoint.fetch_sub(self.logged, Ordering::Relaxed);
         let manifest = &self.job.manifest;
         let oldest = manifest.checkpoints.first().map_or(Lsn::ZERO, |oldest| oldest.lsn);
         inner.hold_for_parity(manifest.hold);
