@@ -1,7 +1,7 @@
 //! Compaction: one data file is rewritten without what nobody needs any more.
 //!
-//! It is part of a checkpoint: the copies are in new, finished files, the index takes their places,
-//! and the MANIFEST names the new files in the place of the old one. What is kept: documents that
+//! It is a checkpoint that flushes nothing: the copies are in new, finished files, the index takes
+//! their places, and the MANIFEST names the new files in the place of the old one. What is kept: documents that
 //! the index has at this very place, old versions that snapshots need, and tombstones while an
 //! older record of their document may exist. A file of which a part cannot be read is healed
 //! first, and left alone when that fails: nothing unreadable is left behind. Only the end of a file
