@@ -11,21 +11,31 @@ use super::{Engine, Settings, Visit, missing, with_score};
 
 pub(super) const SETUP: &str = "`journal_mode=WAL`, `synchronous=FULL`, statements prepared once; \
     one connection that writes, behind a lock, since threads that collide would sleep and try \
-    again, and one per reading thread; `mmap_size` of 2 GiB, which is the most it takes, and 32 MiB \
-    of page cache per connection (less where memory is)";
+    again, and one per reading thread; `mmap_size` of 2 GiB, which is the most it takes (0 where \
+    the data is larger than memory), and 32 MiB of page cache per connection (less where memory is)";
 
 const UPSERT: &str = "INSERT INTO documents(id, document) VALUES(?1, ?2) \
     ON CONFLICT(id) DO UPDATE SET document = excluded.document";
 const GET: &str = "SELECT document FROM documents WHERE id = ?1";
 const SCAN: &str = "SELECT id, document FROM documents WHERE id >= ?1 ORDER BY id LIMIT ?2";
 const CACHE_BYTES_MAX: u64 = 32 << 20;
+const MMAP_BYTES_MAX: u64 = 2_147_418_112;
 
 pub(super) struct Sqlite {
     path: PathBuf,
-    cache_bytes: u64,
+    options: Options,
     writer: Mutex<Connection>,
     /// Connections for reading that nobody uses now.
     idle: Mutex<Vec<Connection>>,
+}
+
+/// Of a connection.
+#[derive(Clone, Copy)]
+struct Options {
+    cache_bytes: u64,
+    /// None where the data is larger than memory: pages that are mapped are then read again and again,
+    /// each with what is behind it.
+    mmap_bytes: u64,
 }
 
 fn failed(error: rusqlite::Error) -> io::Error {
@@ -40,11 +50,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn connect(path: &Path, cache_bytes: u64) -> io::Result<Connection> {
+fn connect(path: &Path, options: Options) -> io::Result<Connection> {
     let connection = Connection::open(path).map_err(failed)?;
-    let cache_kib = cache_bytes / 1024;
+    let (cache_kib, mmap) = (options.cache_bytes / 1024, options.mmap_bytes);
     let setup = format!(
-        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size=2147418112; \
+        "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA mmap_size={mmap}; \
          PRAGMA cache_size=-{cache_kib};"
     );
     connection.execute_batch(&setup).map_err(failed)?;
@@ -59,18 +69,20 @@ impl Sqlite {
         }
         let path = dir.join("documents.sqlite");
         let cache_bytes = CACHE_BYTES_MAX.min(settings.cache_bytes / 12);
-        let writer = connect(&path, cache_bytes)?;
+        let mmap_bytes = if settings.is_larger_than_memory { 0 } else { MMAP_BYTES_MAX };
+        let options = Options { cache_bytes, mmap_bytes };
+        let writer = connect(&path, options)?;
         if is_new {
             let table = "CREATE TABLE documents(id INTEGER PRIMARY KEY, document TEXT NOT NULL)";
             writer.execute_batch(table).map_err(failed)?;
         }
-        Ok(Self { path, cache_bytes, writer: Mutex::new(writer), idle: Mutex::default() })
+        Ok(Self { path, options, writer: Mutex::new(writer), idle: Mutex::default() })
     }
 
     /// Reads with a connection that no other thread uses meanwhile.
     fn with_reader<T>(&self, read: impl FnOnce(&Connection) -> io::Result<T>) -> io::Result<T> {
         let idle = lock(&self.idle).pop();
-        let connection = idle.map_or_else(|| connect(&self.path, self.cache_bytes), Ok)?;
+        let connection = idle.map_or_else(|| connect(&self.path, self.options), Ok)?;
         let answer = read(&connection);
         lock(&self.idle).push(connection);
         answer
