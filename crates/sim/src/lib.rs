@@ -17,6 +17,7 @@ pub mod disk;
 pub mod drill;
 pub mod history;
 pub mod seed;
+pub mod watch;
 
 pub use clock::VirtualClock;
 pub use disk::FaultDisk;

@@ -7,16 +7,13 @@ mod properties;
 mod rot;
 
 use std::collections::BTreeMap;
-use std::fmt;
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use base::clock::WallMs;
 use base::document::Document;
 use base::error::{Code, Coded as _};
-use base::io::{Disk, DiskRef, Entry, FileRef, Lock, Open, Space, Stat};
 use base::memory::Budget;
 use base::words::{Change, CollectionId, DocId, Lsn, Name};
 use docstore::{
@@ -25,6 +22,7 @@ use docstore::{
 };
 use sim::VirtualClock;
 use sim::disk::{Crash, FaultDisk, Rot};
+use sim::watch::{Moment, watched};
 
 use crate::world::{DIR, clock, document, env, id, small};
 
@@ -84,54 +82,6 @@ fn held(disk: &FaultDisk) -> Vec<PathBuf> {
     suffixes.flat_map(|suffix| files_of(disk, BACKUP, suffix)).collect()
 }
 
-/// A disk that does something before each file is created on it.
-struct Meddling {
-    disk: DiskRef,
-    meddle: Mutex<Box<dyn FnMut() + Send>>,
-}
-
-impl fmt::Debug for Meddling {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.disk.fmt(f)
-    }
-}
-
-impl Disk for Meddling {
-    fn open(&self, path: &Path, how: Open) -> io::Result<FileRef> {
-        if how == Open::CreateNew {
-            (self.meddle.lock().expect("one thread"))();
-        }
-        self.disk.open(path, how)
-    }
-    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        self.disk.rename(from, to)
-    }
-    fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_file(path)
-    }
-    fn create_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.create_dir(path)
-    }
-    fn remove_dir(&self, path: &Path) -> io::Result<()> {
-        self.disk.remove_dir(path)
-    }
-    fn list(&self, dir: &Path) -> io::Result<Vec<Entry>> {
-        self.disk.list(dir)
-    }
-    fn stat(&self, path: &Path) -> io::Result<Option<Stat>> {
-        self.disk.stat(path)
-    }
-    fn sync_dir(&self, dir: &Path) -> io::Result<()> {
-        self.disk.sync_dir(dir)
-    }
-    fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {
-        self.disk.lock(path)
-    }
-    fn space(&self, path: &Path) -> io::Result<Space> {
-        self.disk.space(path)
-    }
-}
-
 #[test]
 fn a_backup_is_the_state_at_its_lsn_whatever_is_written_and_compacted_meanwhile() {
     let (disk, clock) = (FaultDisk::new(), clock());
@@ -157,8 +107,12 @@ fn a_backup_is_the_state_at_its_lsn_whatever_is_written_and_compacted_meanwhile(
             writer.compact().unwrap();
         }
     };
-    let target = Meddling { disk: disk.shared(), meddle: Mutex::new(Box::new(meddle)) };
-    let target: DiskRef = Arc::new(target);
+    let meddle = Mutex::new(meddle);
+    let target = watched(disk.shared(), move |moment, _| {
+        if moment == Moment::Create {
+            (meddle.lock().expect("one thread"))();
+        }
+    });
     let report = db.backup(&BackupDir::new(&target, Path::new(BACKUP))).unwrap();
     assert!(report.copied_files > 4 && report.reused_files == 0, "{report:?}");
     assert_eq!(report.summary.lsn, at);
