@@ -15,6 +15,8 @@ pub(crate) const PACKAGE: &str = "benches";
 pub(crate) const PEERS: &str = "peers";
 /// The peers' library that is the system's.
 const PEERS_LIBRARY: &str = "librocksdb-dev";
+/// The peers that are servers, as packages of the system.
+const PEERS_SERVERS: [&str; 2] = ["redis-server", "postgresql"];
 
 /// What to run.
 #[derive(Debug, clap::Args)]
@@ -86,9 +88,10 @@ fn chosen(known: Vec<Program>, names: &[String]) -> Result<Vec<Program>> {
     Ok(known.into_iter().filter(is_chosen).collect())
 }
 
-/// The stage of `ci`. The benches of other engines only where their library is there already.
+/// The stage of `ci`. The benches of other engines only where these are there already.
 pub(crate) fn smoke() -> Result<String> {
-    let with_peers = has_peers();
+    let missing = missing_peers();
+    let with_peers = missing.is_empty();
     let programs = programs(with_peers)?;
     run_smoke(&programs, &[])?;
     if with_peers {
@@ -102,7 +105,7 @@ pub(crate) fn smoke() -> Result<String> {
     Ok(if with_peers {
         note
     } else {
-        format!("{note}; {PEERS} SKIPPED: {PEERS_LIBRARY} is not installed")
+        format!("{note}; {PEERS} SKIPPED: not installed are {}", missing.join(", "))
     })
 }
 
@@ -119,14 +122,17 @@ pub(crate) fn measure_all() -> Result<String> {
 
 /// Makes sure that the peers can be linked.
 fn install_peers() -> Result<()> {
-    if has_peers() {
+    let missing = missing_peers();
+    if missing.is_empty() {
         return Ok(());
     }
-    Process::new("apt-get").args(["install", "--yes", PEERS_LIBRARY]).run()
+    Process::new("apt-get").args(["install", "--yes"]).args(missing).run()
 }
 
-fn has_peers() -> bool {
-    Process::new("dpkg").args(["--status", PEERS_LIBRARY]).succeeds_quietly()
+fn missing_peers() -> Vec<&'static str> {
+    let is_missing =
+        |package: &&str| !Process::new("dpkg").args(["--status", package]).succeeds_quietly();
+    PEERS_SERVERS.into_iter().chain([PEERS_LIBRARY]).filter(is_missing).collect()
 }
 
 /// The bench programs, sorted by name; those that measure other engines only when they are wanted.
