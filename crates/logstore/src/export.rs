@@ -16,8 +16,8 @@ pub enum ExportFormat {
     Csv,
 }
 
-/// The columns of CSV, and the keys of JSON but for `marks`.
-const CSV_HEADER: &str = "id,time,received,severity,facility,marks,hostname,app_name,proc_id,\
+/// The first line of CSV: its columns, which are the keys of JSON too.
+pub const CSV_HEADER: &str = "id,time,received,severity,facility,marks,hostname,app_name,proc_id,\
      msg_id,source,structured_data,message";
 
 /// An entry as one JSON object, without a line end. Empty fields are left out.

@@ -66,7 +66,7 @@ pub use entry::{
     StoredEntry, UnixNanos,
 };
 pub use error::{LogError, Result};
-pub use export::{Export, ExportFormat, csv_line, json_line};
+pub use export::{CSV_HEADER, Export, ExportFormat, csv_line, json_line};
 pub use filter::{
     CONDITIONS_MAX, EntryRef, Field, FieldIs, Filter, JsonIs, Polarity, SeveritySet, TimeRange,
     VALUES_MAX,

@@ -161,10 +161,11 @@ impl Queue {
         }
     }
 
-    /// Queues all of `entries` or none. Their slot is told the first number.
+    /// Queues all of `entries`, which are taken out then, or none. Their slot is told the first
+    /// number.
     pub(crate) fn push(
         &self,
-        entries: Vec<Entry>,
+        entries: &mut Vec<Entry>,
         urgency: Urgency,
         now: Instant,
         slot: &Arc<Slot>,
@@ -175,7 +176,7 @@ impl Queue {
         let mut state = self.lock();
         let first = self.admit(&mut state, added, cost)?;
         slot.number(first.0);
-        for (id, entry) in (first.0..).map(EntryId).zip(entries) {
+        for (id, entry) in (first.0..).map(EntryId).zip(entries.drain(..)) {
             subscribers.tell(id, &entry);
             state.items.push_back(Queued::new(id, entry, urgency, now, Arc::clone(slot)));
         }
@@ -334,9 +335,9 @@ mod tests {
     }
 
     fn push(queue: &Queue, count: usize, urgency: Urgency, at_ms: u64) -> Result<EntryId> {
-        let entries = vec![Entry::new(UnixNanos(1), "m"); count];
+        let mut entries = vec![Entry::new(UnixNanos(1), "m"); count];
         let slot = Slot::new(count as u64, None);
-        queue.push(entries, urgency, ms(at_ms), &slot, &Subscribers::default())
+        queue.push(&mut entries, urgency, ms(at_ms), &slot, &Subscribers::default())
     }
 
     fn ms(ms: u64) -> Instant {

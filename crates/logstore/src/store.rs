@@ -79,8 +79,32 @@ impl BatchedSqliteStorage {
     ///
     /// # Errors
     /// As [`LogStorage::store_all`].
-    pub fn store_all_durable(&self, entries: Vec<Entry>) -> Result<GroupCompletion> {
-        self.queue_all(entries, Urgency::Durable)
+    pub fn store_all_durable(&self, mut entries: Vec<Entry>) -> Result<GroupCompletion> {
+        self.queue_all(&mut entries, Urgency::Durable)
+    }
+
+    /// Queues all of `entries`, which are taken out then, or none: for callers that wait for room
+    /// and offer them again. What finds no room is not counted as dropped; somebody who gives it up
+    /// says so with [`BatchedSqliteStorage::give_up`].
+    ///
+    /// # Errors
+    /// As [`LogStorage::store_all`].
+    pub fn offer(&self, entries: &mut Vec<Entry>) -> Result<GroupCompletion> {
+        self.offer_as(entries, Urgency::Queued)
+    }
+
+    /// As [`BatchedSqliteStorage::offer`] for callers that wait until the entries survive a loss of
+    /// power.
+    ///
+    /// # Errors
+    /// As [`LogStorage::store_all`].
+    pub fn offer_durable(&self, entries: &mut Vec<Entry>) -> Result<GroupCompletion> {
+        self.offer_as(entries, Urgency::Durable)
+    }
+
+    /// Counts entries that found no room and that nobody offers again.
+    pub fn give_up(&self, entries: &[Entry], why: &LogError) {
+        self.shared.metrics.dropped(Self::reason(why)).add(entries.len() as u64);
     }
 
     /// Counts what a filter lets through over time, in bars of one width.
@@ -156,7 +180,26 @@ impl BatchedSqliteStorage {
         Ok(Completion(slot))
     }
 
-    fn queue_all(&self, mut entries: Vec<Entry>, urgency: Urgency) -> Result<GroupCompletion> {
+    fn offer_as(&self, entries: &mut Vec<Entry>, urgency: Urgency) -> Result<GroupCompletion> {
+        let mut marks = Vec::with_capacity(entries.len());
+        for entry in entries.iter_mut() {
+            entry.admit(self.shared.received())?;
+            marks.push(entry.marks);
+        }
+        if marks.is_empty() {
+            return Err(LogError::invalid("there is no entry"));
+        }
+        let shared = &*self.shared;
+        let slot = Slot::new(marks.len() as u64, None);
+        let now = shared.clock.now();
+        let pushed = shared.queue.push(entries, urgency, now, &slot, &shared.subscribers);
+        pushed.map_err(|error| self.explained(error))?;
+        shared.metrics.stored.add(marks.len() as u64);
+        marks.into_iter().for_each(|marks| self.count_marks(marks));
+        Ok(GroupCompletion(slot))
+    }
+
+    fn queue_all(&self, entries: &mut Vec<Entry>, urgency: Urgency) -> Result<GroupCompletion> {
         let shared = &*self.shared;
         let count = entries.len() as u64;
         if count == 0 {
@@ -207,12 +250,24 @@ impl BatchedSqliteStorage {
 
     /// Counts what was not queued, and says why as exactly as is known.
     fn refused(&self, error: LogError, count: u64) -> LogError {
+        let error = self.explained(error);
+        self.shared.metrics.dropped(Self::reason(&error)).add(count);
+        error
+    }
+
+    /// A full queue because of a full disk is the disk's fault.
+    fn explained(&self, error: LogError) -> LogError {
         let is_disk_full = self.shared.is_disk_full.load(Ordering::Acquire);
         if let (LogError::QueueFull { entries, .. }, true) = (&error, is_disk_full) {
-            self.shared.metrics.dropped(DropReason::DiskFull).add(count);
             return LogError::DiskFull { entries: *entries };
         }
-        let reason = if matches!(error, LogError::QueueFull { .. }) {
+        error
+    }
+
+    fn reason(error: &LogError) -> DropReason {
+        if matches!(error, LogError::DiskFull { .. }) {
+            DropReason::DiskFull
+        } else if matches!(error, LogError::QueueFull { .. }) {
             DropReason::QueueFull
         } else if matches!(error, LogError::TooLarge { .. }) {
             DropReason::TooLarge
@@ -220,9 +275,7 @@ impl BatchedSqliteStorage {
             DropReason::Closed
         } else {
             DropReason::Invalid
-        };
-        self.shared.metrics.dropped(reason).add(count);
-        error
+        }
     }
 
     pub(crate) fn shared(&self) -> &Arc<Shared> {
@@ -235,8 +288,8 @@ impl LogStorage for BatchedSqliteStorage {
         self.queue_one(entry, Urgency::Queued, Slot::new(1, None))
     }
 
-    fn store_all(&self, entries: Vec<Entry>) -> Result<GroupCompletion> {
-        self.queue_all(entries, Urgency::Queued)
+    fn store_all(&self, mut entries: Vec<Entry>) -> Result<GroupCompletion> {
+        self.queue_all(&mut entries, Urgency::Queued)
     }
 
     fn store_durable(&self, entry: Entry) -> Result<EntryId> {

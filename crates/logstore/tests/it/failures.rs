@@ -26,6 +26,26 @@ fn a_full_queue_refuses_at_once_and_counts() {
 }
 
 #[test]
+fn what_is_offered_stays_with_its_owner_until_there_is_room() {
+    let bed = Bed::new(Options { batch_size: 2, queue_size: 2, ..Options::default() });
+    let store = bed.open();
+    drop(store.offer(&mut vec![bed.entry("a")]).unwrap());
+    let mut two = vec![bed.entry("b"), bed.entry("c")];
+    assert!(matches!(store.offer_durable(&mut two), Err(LogError::QueueFull { .. })));
+    assert_eq!(two.len(), 2);
+    let dropped = "docdb_logs_dropped_entries_total{reason=\"queue_full\"}";
+    assert_eq!(bed.metric(dropped), 0.0);
+    bed.flush(&store);
+    let group = store.offer_durable(&mut two).unwrap();
+    assert!(two.is_empty());
+    bed.flush(&store);
+    assert_eq!(group.wait_for(Duration::ZERO).unwrap().first, EntryId(2));
+    store.give_up(&[bed.entry("d")], &LogError::QueueFull { entries: 2, bytes: 0 });
+    assert_eq!(bed.metric(dropped), 1.0);
+    assert!(matches!(store.offer(&mut two), Err(LogError::Invalid { .. })));
+}
+
+#[test]
 fn one_poisoned_entry_in_ten_thousand_is_a_dead_letter_and_the_rest_is_stored() {
     // Plain rows: the trigger that poisons stands on their table.
     let bed = Bed::new(Options { queue_size: 10_000, seal: Seal::Off, ..Options::default() });
