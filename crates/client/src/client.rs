@@ -9,7 +9,7 @@ use crate::error::Result;
 use crate::http::Http;
 use crate::options::{Address, Options};
 use crate::session::Session;
-use crate::surface::Surface;
+use crate::surface::{LogEvent, Surface};
 use crate::values::DatabaseInfo;
 use crate::wire::{MetricsFormat, OpenMode};
 
@@ -114,6 +114,25 @@ impl Client {
     /// When there is no answer.
     pub fn stats(&self) -> Result<Value> {
         self.surface.server_stats()
+    }
+
+    /// Application logs: a request of the socket's command `Logs`, with `op` one of `search`,
+    /// `histogram`, `top` and `ingest`, and its answer. What `ingest` has answered is committed.
+    ///
+    /// # Errors
+    /// `InvalidQuery`; `QueueFull` when entries come faster than they are written; `Unsupported`
+    /// when the server keeps no logs.
+    pub fn logs(&self, request: &Value) -> Result<Value> {
+        self.surface.logs(request)
+    }
+
+    /// Log entries as they come, from now on, that fit what `request` asks for: the names of a
+    /// search without its page. Goes on until `tell` answers false. Over HTTP alone.
+    ///
+    /// # Errors
+    /// When the server ends it, or there is none; `InvalidQuery`.
+    pub fn tail_logs(&self, request: &Value, tell: &mut dyn FnMut(LogEvent) -> bool) -> Result<()> {
+        self.surface.tail_logs(request, tell)
     }
 
     /// All metrics of the server, as text.

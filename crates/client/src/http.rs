@@ -1,6 +1,7 @@
 //! The typed calls over HTTP. One request for each call; the HTTP library keeps connections and
 //! uses them again, and sends nothing twice. The API key goes into the header `Authorization`.
 
+mod events;
 mod shapes;
 mod url;
 
@@ -17,7 +18,7 @@ use uuid::Uuid;
 use crate::code::ErrorCode;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::surface::{Job, Next, OpenTransaction, Page, Range, Results, Surface};
+use crate::surface::{Job, LogEvent, Next, OpenTransaction, Page, Range, Results, Surface};
 use crate::values::{
     Change, CollectionInfo, DatabaseInfo, DatabaseState, Effect, Id, Outcome, Written,
 };
@@ -337,6 +338,16 @@ fn named(name: &str) -> Vec<u8> {
     serde_json::json!({ "name": name }).to_string().into_bytes()
 }
 
+/// A search of logs as a query.
+fn asking(mut target: Target, request: &Value) -> Target {
+    let members = request.as_object().into_iter().flatten();
+    for (name, value) in members.filter(|(name, value)| *name != "op" && !value.is_null()) {
+        let shown = value.to_string();
+        target = target.with(name, value.as_str().unwrap_or(&shown));
+    }
+    target
+}
+
 impl Surface for Http {
     fn ping(&self) -> Result<()> {
         self.send(&Target::new("/health/live"), &Sent::new(Method::GET)).map(drop)
@@ -386,6 +397,42 @@ impl Surface for Http {
 
     fn server_stats(&self) -> Result<Value> {
         self.get(&Target::new("/v1/stats"))
+    }
+
+    fn tail_logs(&self, request: &Value, tell: &mut dyn FnMut(LogEvent) -> bool) -> Result<()> {
+        let target = asking(Target::new("/v1/logs/tail"), request);
+        let uri = format!("{}{}", self.base, target.as_str());
+        let mut asked = Request::builder().method(Method::GET).uri(uri);
+        asked = asked.header(header::ACCEPT, "text/event-stream");
+        if let Some(authorization) = &self.authorization {
+            asked = asked.header(header::AUTHORIZATION, authorization);
+        }
+        let asked = asked.body(()).map_err(|error| Error::argument(error.to_string()))?;
+        // It goes on for as long as its reader wants; only its beginning has a time.
+        let asked = self.agent.configure_request(asked).timeout_recv_response(Some(self.timeout));
+        let failed = |error: ureq::Error| failure(&error, self.timeout).of_request(true);
+        let response = self.agent.run(asked.build()).map_err(failed)?;
+        let (parts, body) = response.into_parts();
+        if !parts.status.is_success() {
+            let body = body.into_with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
+            return Err(refusal(parts.status, &body.map_err(failed)?));
+        }
+        events::read(body.into_reader(), tell)
+    }
+
+    fn logs(&self, request: &Value) -> Result<Value> {
+        let path = match request["op"].as_str() {
+            Some("ingest") => {
+                let body = request["entries"].to_string().into_bytes();
+                let target = Target::new("/v1/logs/ingest");
+                return self.send(&target, &Sent::with(Method::POST, &body))?.json();
+            }
+            Some("search") => "/v1/logs",
+            Some("histogram") => "/v1/logs/histogram",
+            Some("top") => "/v1/logs/top",
+            _ => return Err(Error::argument("op is search, histogram, top or ingest")),
+        };
+        self.get(&asking(Target::new(path), request))
     }
 
     fn collections(&self, db: &str) -> Result<Vec<CollectionInfo>> {

@@ -52,6 +52,7 @@ pub use options::{KEY_VARIABLE, Options};
 pub use scan::Scan;
 pub use serde_json::Value;
 pub use socket::Socket;
+pub use surface::LogEvent;
 pub use transaction::Transaction;
 pub use values::{
     Change, CollectionInfo, DatabaseInfo, DatabaseState, Document, Effect, Event, Id, Outcome,

@@ -18,7 +18,7 @@ use crate::code::ErrorCode;
 use crate::connection::{Connection, Reply};
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::surface::{Job, Next, OpenTransaction, Page, Range, Results, Surface};
+use crate::surface::{Job, LogEvent, Next, OpenTransaction, Page, Range, Results, Surface};
 use crate::values::{Change, CollectionInfo, DatabaseInfo, Document, Id, Outcome, Written};
 use crate::wire::{
     Answer, Call, Cursor, DropMode, ExecuteMode, HealAction, Listing, MetricsFormat, Op, OpResult,
@@ -228,6 +228,14 @@ impl Surface for Session {
 
     fn server_stats(&self) -> Result<Value> {
         json(&self.on_server(&Call::Stats)?)
+    }
+
+    fn tail_logs(&self, _: &Value, _: &mut dyn FnMut(LogEvent) -> bool) -> Result<()> {
+        Err(Error::argument("entries come by themselves over HTTP alone; connect to http://…"))
+    }
+
+    fn logs(&self, request: &Value) -> Result<Value> {
+        json(&self.on_server(&Call::Logs(&request.to_string()))?)
     }
 
     fn collections(&self, db: &str) -> Result<Vec<CollectionInfo>> {

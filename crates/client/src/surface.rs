@@ -10,6 +10,15 @@ use crate::error::Result;
 use crate::values::{Change, CollectionInfo, DatabaseInfo, Document, Id, Outcome, Written};
 use crate::wire::{DropMode, ExecuteMode, MetricsFormat, Op, OpenMode};
 
+/// What a live tail of application logs brings.
+#[derive(Debug, Clone, PartialEq)]
+pub enum LogEvent {
+    /// An entry.
+    Entry(Value),
+    /// So many entries passed by, because they were read too slowly.
+    Missed(u64),
+}
+
 /// Calls that need nothing but a database and answer a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Job {
@@ -56,6 +65,10 @@ pub(crate) trait Surface: std::fmt::Debug + Send + Sync {
     fn drop_database(&self, name: &str) -> Result<()>;
     fn metrics(&self, format: MetricsFormat) -> Result<String>;
     fn server_stats(&self) -> Result<Value>;
+    /// A request of the command `Logs`, and its answer.
+    fn logs(&self, request: &Value) -> Result<Value>;
+    /// Entries as they come, until `tell` says that it has enough.
+    fn tail_logs(&self, request: &Value, tell: &mut dyn FnMut(LogEvent) -> bool) -> Result<()>;
 
     fn collections(&self, db: &str) -> Result<Vec<CollectionInfo>>;
     fn create_collection(&self, db: &str, name: &str) -> Result<()>;

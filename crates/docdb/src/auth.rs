@@ -37,7 +37,7 @@ use base::words::Name;
 use crate::engine::EngineError;
 
 pub use file::{FILE_NAME, KEYS_MAX, KeyFile, KeyFileError, Keys};
-pub use grant::{Grant, Scope};
+pub use grant::{Grant, Realm, Scope};
 pub use key::{KEY_PREFIX, Key, KeyId, LABEL_BYTES_MAX, NewKey, Wanted};
 
 /// How often a server looks whether the keys have changed: a revoked key works no longer than this.
@@ -72,6 +72,19 @@ impl Identity {
         key.grants.iter().any(|grant| grant.covers(database, needed))
     }
 
+    /// Whether `needed` is allowed on the application logs, with the answer that a client gets.
+    ///
+    /// # Errors
+    /// [`Denied::Forbidden`].
+    pub fn require_logs(&self, needed: Scope) -> Result<(), Denied> {
+        let Some(key) = &self.key else { return Ok(()) };
+        if key.grants.iter().any(|grant| grant.covers_logs(needed)) {
+            return Ok(());
+        }
+        let (key, database) = (key.id().to_string(), Realm::Logs.to_string());
+        Err(Denied::Forbidden { key, database, needed })
+    }
+
     /// As [`Identity::allows`], with the answer that a client gets.
     ///
     /// # Errors
@@ -98,7 +111,7 @@ pub enum Denied {
     Forbidden {
         /// Its id, which is no secret.
         key: String,
-        /// The database, or `all`.
+        /// The database, `all`, or `@logs`.
         database: String,
         /// What it would have to allow.
         needed: Scope,

@@ -11,6 +11,7 @@ mod export;
 mod import;
 mod inspect;
 mod key;
+mod logs;
 mod metrics;
 mod place;
 mod progress;
@@ -50,7 +51,7 @@ Exit codes:
   3  nothing was changed, because nobody agreed (`repair`)
   4  something is damaged and nothing is lost (`verify`, `backup --check`)
   5  something is lost (`verify`, `backup`, `restore`)
-  6  lines were refused (`import`)
+  6  lines were refused (`import`) or not stored (`logs pipe`)
   `docdb serve --help` has those of the server
 
 A failure ends with code=NAME; `docdb errors NAME` says what the code means.";
@@ -69,6 +70,7 @@ Examples:
   docdb shell --help
   docdb inspect wal --help
   docdb key --help
+  docdb logs --help
   docdb verify --help
   docdb repair --help
   docdb serve --help";
@@ -105,6 +107,9 @@ enum Command {
     /// Make, list and remove API keys
     #[command(after_help = key::HELP)]
     Key(key::Arguments),
+    /// Search, follow, send and write out application logs
+    #[command(after_help = logs::HELP)]
+    Logs(logs::Arguments),
     /// List the metrics of a server
     Metrics(metrics::Arguments),
     /// Make what is damaged usable again
@@ -169,6 +174,9 @@ pub fn run_on(
             Ok(done) => done,
             Err(wrong) => return misconfigured(&wrong, err),
         },
+        Some(Command::Logs(arguments)) => {
+            return ended(logs::run(arguments, &environment, out, err), out, err);
+        }
         Some(Command::Metrics(arguments)) => metrics::run(arguments, out),
         Some(Command::Repair(arguments)) => match repair::run(arguments, out, err) {
             Ok(repair::Done::Declined) => return ExitCode::from(DECLINED),

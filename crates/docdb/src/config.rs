@@ -21,6 +21,7 @@ mod error;
 mod file;
 mod machine;
 mod nearest;
+mod network;
 mod settings;
 mod source;
 pub mod table;
@@ -30,11 +31,13 @@ mod value;
 pub use error::{ConfigError, ConfigErrors};
 pub use machine::Machine;
 pub(crate) use nearest::nearest;
+pub use network::Network;
 pub use settings::{Entry, Settings};
 pub use source::{Origin, Sources};
 pub use typed::{
     Alerts, Checkpoint, Compaction, Config, Data, Databases, Healing, Http, Log, LogFormat,
-    LogLevel, Memory, Scheduler, Secret, Snapshot, Socket, Tls, Transactions, Wal,
+    LogLevel, Logs, Memory, Scheduler, Secret, Snapshot, Socket, Syslog, SyslogTls, Tls,
+    Transactions, Wal,
 };
 pub use value::{Raw, Value, rule};
 

@@ -16,6 +16,7 @@ mod error;
 mod feed;
 mod health;
 mod housekeeping;
+mod logs;
 pub mod metrics;
 mod operations;
 mod reply;
@@ -45,6 +46,7 @@ pub use documents::{Op, OpAnswer, OpAnswers, OpKind, Scan, ScanPage, Together};
 pub use error::{EngineError, Result};
 pub use feed::{ChangeKind, ChangeOut, Changes, PIECE_CHANGES_MAX};
 pub use health::{DatabaseHealth, Health, LogHealth, Verdict};
+pub use logs::{LOGS_DIR, LogTail, Logs, LogsHealth, logs_dir};
 pub use operations::{BackupTarget, VersionInfo};
 pub use reply::Reply;
 pub use served::{Condition, Served, WATCHERS_MAX, Watching};
@@ -80,6 +82,12 @@ pub struct EngineOptions {
     pub transaction_timeout: Duration,
     /// Threads for operations that take long.
     pub operation_threads: usize,
+    /// An operation that takes longer is told in the server's own log; zero for never.
+    pub slow_after: Duration,
+    /// The log store; none for a server without one.
+    pub logs: Option<logstore::Options>,
+    /// How long the log store may take to write what waits, at the end.
+    pub logs_close: Duration,
 }
 
 /// Threads that open databases.
@@ -102,6 +110,8 @@ pub struct Engine {
     openers: Pool,
     operations: Pool,
     changers: Pool,
+    log_searches: Pool,
+    logs: Option<Arc<Logs>>,
     databases: RwLock<BTreeMap<Name, Arc<Served>>>,
     transactions: Transactions,
     cursors: Cursors,
@@ -143,7 +153,17 @@ impl Engine {
         let meters = Meters::new().map_err(|error| {
             EngineError::new(Code::Internal, format!("the metrics do not fit together: {error}"))
         })?;
+        let logs = options.logs.clone().map(|of_logs| {
+            let environment = logstore::Environment {
+                clock: ClockRef::clone(&clock),
+                disk: Arc::clone(&env.disk),
+                metrics: Arc::clone(meters.registry()),
+            };
+            Logs::open(&options.dir, of_logs, environment, &budget)
+        });
         let engine = Arc::new(Self {
+            log_searches: pool("logs", logs::SEARCH_THREADS, OPERATIONS_QUEUE),
+            logs: logs.transpose()?,
             openers: pool("opener", OPENERS, OPENERS_QUEUE),
             operations: pool("operation", options.operation_threads.max(1), OPERATIONS_QUEUE),
             changers: pool("changer", CHANGERS, OPERATIONS_QUEUE),
@@ -227,6 +247,7 @@ impl Engine {
         self.scheduler.refuse();
         self.operations.refuse();
         self.changers.refuse();
+        self.log_searches.refuse();
     }
 
     /// Waits until nothing waits or runs, or `time` is over; says whether that is so.
@@ -238,10 +259,11 @@ impl Engine {
             && self.scheduler.wait_idle(left())
             && self.changers.wait_idle(left())
             && self.operations.wait_idle(left())
+            && self.log_searches.wait_idle(left())
     }
 
-    /// Throws away what still waits, ends transactions, stops the threads, and closes every database
-    /// with a checkpoint. The last phase of a shutdown; may be called again.
+    /// Throws away what still waits, ends transactions, stops the threads, closes every database with
+    /// a checkpoint, and the logs. The last phase of a shutdown; may be called again.
     ///
     /// # Errors
     /// The first that closing met; every database is closed.
@@ -255,7 +277,8 @@ impl Engine {
         }
         let discarded = self.scheduler.discard_waiting()
             + self.changers.discard_waiting()
-            + self.operations.discard_waiting();
+            + self.operations.discard_waiting()
+            + self.log_searches.discard_waiting();
         if discarded > 0 {
             tracing::warn!(discarded, "operations that waited were thrown away");
         }
@@ -264,9 +287,13 @@ impl Engine {
         self.scheduler.stop();
         self.changers.stop();
         self.operations.stop();
+        self.log_searches.stop();
         self.openers.stop();
         self.transactions.end_all();
-        self.close_databases()
+        let closed = self.close_databases();
+        // Last, so that they have what went wrong before.
+        let logs = self.logs.as_ref().map_or(Ok(()), |logs| logs.close(self.options.logs_close));
+        closed.and(logs)
     }
 }
 

@@ -36,6 +36,7 @@ mod health;
 mod id;
 mod json;
 mod listen;
+mod logs;
 mod metrics;
 mod openapi;
 mod operations;

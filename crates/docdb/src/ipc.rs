@@ -26,6 +26,7 @@ mod databases;
 mod dispatch;
 mod execute;
 mod listen;
+mod logs;
 mod metrics;
 mod outbox;
 mod scan;

@@ -1,10 +1,12 @@
 //! The server's own log lines: by level, for people or as one JSON object a line, on standard error.
 //!
-//! Not the application logs that docdb may one day store. Times are those of the server's clock, in
+//! What is worth keeping of them is stored among the application logs too: [`events`]. Times are those of the server's clock, in
 //! UTC with milliseconds. `log.level` is that of docdb's own crates; of the libraries only warnings
 //! are written, because what they trace of requests may hold keys and addresses that are secrets.
 //!
 //! Start with [`install`].
+
+pub mod events;
 
 use std::fmt;
 
@@ -15,23 +17,28 @@ use tracing_subscriber::filter::Targets;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::time::FormatTime;
-use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::layer::{Layer as _, SubscriberExt as _};
 
 use crate::config::{Log, LogFormat, LogLevel};
+use events::Events;
 
 /// What is ours.
-const OURS: [&str; 4] = ["base", "docdb", "docstore", "wal"];
+const OURS: [&str; 6] = ["base", "docdb", "docstore", "logstore", "search", "wal"];
 
-/// Writes log lines to standard error from now on, in every thread. Does nothing when somebody has
-/// begun already, as a test may have.
-pub fn install(log: &Log, clock: &ClockRef) {
-    if tracing::dispatcher::set_global_default(dispatch(log, clock, std::io::stderr)).is_err() {
+/// Writes log lines to standard error from now on, in every thread, and hands events to what is
+/// returned. Does nothing when somebody has begun already, as a test may have.
+#[must_use]
+pub fn install(log: &Log, clock: &ClockRef) -> Events {
+    let events = Events::new(clock);
+    let dispatch = dispatch(log, clock, std::io::stderr, &events);
+    if tracing::dispatcher::set_global_default(dispatch).is_err() {
         tracing::debug!("log lines are written by somebody else already");
     }
+    events
 }
 
-/// What writes log lines to `writer`.
-pub fn dispatch<W>(log: &Log, clock: &ClockRef, writer: W) -> Dispatch
+/// What writes log lines to `writer`, and hands events on.
+pub fn dispatch<W>(log: &Log, clock: &ClockRef, writer: W, events: &Events) -> Dispatch
 where
     W: for<'a> MakeWriter<'a> + Send + Sync + 'static,
 {
@@ -49,10 +56,13 @@ where
         .with_timer(Times(ClockRef::clone(clock)))
         .with_ansi(false)
         .with_writer(writer);
-    let registry = tracing_subscriber::registry().with(filter);
+    // The level of the lines is not that of the events.
+    let registry = tracing_subscriber::registry().with(events.layer());
     match log.format {
-        LogFormat::Text => registry.with(lines).into(),
-        LogFormat::Json => registry.with(lines.json().flatten_event(true)).into(),
+        LogFormat::Text => registry.with(lines.with_filter(filter)).into(),
+        LogFormat::Json => {
+            registry.with(lines.json().flatten_event(true).with_filter(filter)).into()
+        }
     }
 }
 

@@ -7,6 +7,8 @@ use base::metrics::Definition;
 pub fn inventory() -> Vec<&'static Definition> {
     let parts = [
         crate::engine::metrics::ALL,
+        logstore::metrics::ALL,
+        crate::ingest::listen::METRICS,
         crate::http::METRICS,
         crate::ipc::METRICS,
         crate::alerts::METRICS,

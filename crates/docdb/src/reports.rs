@@ -6,7 +6,7 @@ use base::words::{CollectionId, DocId, Lsn};
 use docstore::{
     BackupReport, BackupSummary, CheckpointReport, DatabaseStats, HealReport, HealingStats,
 };
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::engine::{Health, Validation, Verdict, VersionInfo};
 use crate::scheduler::QueueStats;
@@ -29,6 +29,26 @@ fn lost(lost: &(CollectionId, DocId, Lsn)) -> Value {
     named["collection_number"] = lost.0.0.into();
     named["revision"] = lost.2.0.into();
     named
+}
+
+/// The log store.
+pub(crate) fn log_store(stats: &logstore::Stats) -> Value {
+    let dropped: Map<String, Value> =
+        stats.dropped.iter().map(|(reason, n)| ((*reason).to_owned(), (*n).into())).collect();
+    json!({
+        "entries": stats.entries,
+        "bytes": stats.bytes,
+        "partitions": stats.partitions,
+        "damaged_partitions": stats.damaged,
+        "disk_full": stats.is_disk_full,
+        "stored": stats.stored,
+        "committed": stats.committed,
+        "dropped": dropped,
+        "queue": { "entries": stats.queue.entries, "bytes": stats.queue.bytes },
+        "commit_p99_ms": millis(stats.commits.p99),
+        "commit_delay_p99_ms": millis(stats.commit_delay.p99),
+        "tails": stats.subscribers,
+    })
 }
 
 /// Time as text; none for "never".

@@ -25,10 +25,11 @@ use crate::auth::{Auth, Exposure};
 use crate::config::{Config, Machine};
 use crate::engine::{Engine, EngineOptions};
 use crate::http::{Listening, Surface, listen};
+use crate::ingest::listen as syslog;
 use crate::ipc;
 use crate::logging;
 use crate::scheduler::SchedulerOptions;
-use crate::tls::ServerTls;
+use crate::tls::{Purpose, ServerTls};
 use descriptors::connections_max;
 use renew::Renewal;
 
@@ -44,7 +45,7 @@ const ALERTS_TIME: Duration = Duration::from_secs(2);
 /// taken, a setting is refused.
 pub fn run(config: &Config, machine: &Machine, disk: DiskRef) -> io::Result<ExitCode> {
     let clock = SystemClock::shared();
-    logging::install(&config.log, &clock);
+    let events = logging::install(&config.log, &clock);
     descriptors::raise();
     let version = env!("CARGO_PKG_VERSION");
     let data_dir = config.data_dir.display();
@@ -57,6 +58,7 @@ pub fn run(config: &Config, machine: &Machine, disk: DiskRef) -> io::Result<Exit
         options.databases_open_max = descriptors::databases_max().unwrap_or(0);
     }
     let engine = Engine::start(env, options).map_err(failed)?;
+    events.connect(engine.logs().ok().map(|logs| Arc::clone(logs.store())));
     let alerts = start_alerts(config, &engine, &guard)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(machine.cores.max(1))
@@ -65,7 +67,8 @@ pub fn run(config: &Config, machine: &Machine, disk: DiskRef) -> io::Result<Exit
         .enable_time()
         .build()?;
     let alerts = Mutex::new(Some(alerts));
-    let serving = Serving { engine: Arc::clone(&engine), http: None, socket: None, alerts };
+    let serving =
+        Serving { engine: Arc::clone(&engine), http: None, socket: None, syslog: None, alerts };
     let served = runtime.block_on(serve(config, serving, &guard, &shutdown));
     // What a forced end left behind ends with the process.
     runtime.shutdown_background();
@@ -109,6 +112,9 @@ pub fn options(config: &Config) -> EngineOptions {
         idle_timeout: config.databases.idle_timeout.unwrap_or(Duration::ZERO),
         transaction_timeout: config.transactions.timeout,
         operation_threads: OPERATION_THREADS,
+        slow_after: config.log.slow_after,
+        logs: config.logs.as_ref().map(|logs| logs.store.clone()),
+        logs_close: config.shutdown_timeout / 6,
     }
 }
 
@@ -127,7 +133,13 @@ fn guard(config: &Config, disk: &DiskRef, clock: &ClockRef) -> io::Result<Renewa
     let files = http.and_then(|http| http.tls.as_ref());
     let tls = files.map(|files| ServerTls::load(disk, files, clock.wall())).transpose();
     let tls = tls.map_err(io::Error::other)?.map(Arc::new);
-    Ok(Renewal { auth: Arc::new(auth), tls, clock: ClockRef::clone(clock) })
+    let of_syslog = config.logs.as_ref().and_then(|logs| logs.syslog.tls.as_ref());
+    let syslog_tls = of_syslog.map(|of| {
+        let purpose = Purpose::Syslog { client_ca: of.client_ca.clone() };
+        ServerTls::load_for(purpose, disk, &of.files, clock.wall())
+    });
+    let syslog_tls = syslog_tls.transpose().map_err(io::Error::other)?.map(Arc::new);
+    Ok(Renewal { auth: Arc::new(auth), tls, syslog_tls, clock: ClockRef::clone(clock) })
 }
 
 fn start_alerts(config: &Config, engine: &Arc<Engine>, guard: &Renewal) -> io::Result<Alerts> {
@@ -150,6 +162,7 @@ struct Serving {
     engine: Arc<Engine>,
     http: Option<Listening>,
     socket: Option<ipc::Listening>,
+    syslog: Option<syslog::Listening>,
     /// Taken when it is stopped.
     alerts: Mutex<Option<Alerts>>,
 }
@@ -181,6 +194,7 @@ async fn serve(
     let hangups = signal(SignalKind::hangup())?;
     serving.http = start_http(config, &serving.engine, guard).await?;
     serving.socket = start_socket(config, &serving.engine, guard)?;
+    serving.syslog = start_syslog(config, &serving.engine, guard).await?;
     let serving = Arc::new(serving);
     tokio::spawn(guard.clone().run(hangups));
     tracing::info!("docdb serves");
@@ -230,6 +244,24 @@ fn start_socket(
     Ok(Some(listening))
 }
 
+async fn start_syslog(
+    config: &Config,
+    engine: &Arc<Engine>,
+    guard: &Renewal,
+) -> io::Result<Option<syslog::Listening>> {
+    let Some(logs) = &config.logs else { return Ok(None) };
+    let join_within = logs.store.batch_timeout;
+    let tls = guard.syslog_tls.clone();
+    let listening = syslog::listen(engine, &logs.syslog, join_within, tls).await?;
+    let at = [("tcp", listening.tcp), ("udp", listening.udp), ("tls", listening.tls)];
+    for (protocol, address) in at {
+        if let Some(address) = address {
+            tracing::info!(protocol, %address, "syslog is taken");
+        }
+    }
+    Ok(Some(listening))
+}
+
 impl stop::Parts for Arc<Serving> {
     fn refuse(&self) {
         if let Some(http) = &self.http {
@@ -237,6 +269,9 @@ impl stop::Parts for Arc<Serving> {
         }
         if let Some(socket) = &self.socket {
             socket.surface().refuse();
+        }
+        if let Some(syslog) = &self.syslog {
+            syslog.refuse();
         }
         self.engine.refuse();
     }
@@ -254,6 +289,9 @@ impl stop::Parts for Arc<Serving> {
         }
         if let Some(socket) = &self.socket {
             socket.surface().quiet().await;
+        }
+        if let Some(syslog) = &self.syslog {
+            syslog.quiet().await;
         }
     }
 

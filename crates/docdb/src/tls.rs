@@ -1,11 +1,12 @@
-//! TLS of the HTTP listener: a certificate and its key from PEM files, and reading them again.
+//! TLS of a listener: a certificate and its key from PEM files, and reading them again.
 //!
 //! The two are read together and must fit each other. When they are read again and do not, the ones
 //! in use stay and the failure is reported: a half-written renewal never takes the server down.
 //! Connections that are open keep the certificate that they began with.
 //!
-//! TLS 1.2 and 1.3, HTTP/2 and HTTP/1.1 by ALPN, no certificates of clients: those who may use the
-//! server have keys ([`crate::auth`]). Start with [`ServerTls::load`].
+//! TLS 1.2 and 1.3. For HTTP, HTTP/2 and HTTP/1.1 by ALPN and no certificates of clients: those who
+//! may use the server have keys ([`crate::auth`]). For syslog, which has no keys, clients may have to
+//! show a certificate of a given authority. Start with [`ServerTls::load`].
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -14,9 +15,11 @@ use std::time::Duration;
 
 use base::clock::WallMs;
 use base::io::{DiskRef, Open, read_full_at};
-use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::{RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::config::Tls;
@@ -54,22 +57,58 @@ pub enum TlsError {
     },
     /// The key is not that of the certificate.
     #[error(
-        "tls.key is not the key of tls.cert, key={} cert={}", .key.display(), .cert.display()
+        "{setting} is not the key of {cert_setting}, key={} cert={}",
+        .key.display(), .cert.display()
     )]
     WrongKey {
+        /// The setting that names the key.
+        setting: &'static str,
+        /// The setting that names the certificate.
+        cert_setting: &'static str,
         /// The file of the key.
         key: PathBuf,
         /// The file of the certificate.
         cert: PathBuf,
     },
     /// The library takes neither.
-    #[error("tls.cert and tls.key cannot be used, cert={} error={reason}", .cert.display())]
+    #[error("{setting}: certificate and key cannot be used, cert={} error={reason}", .cert.display())]
     Unusable {
+        /// The setting that names the certificate.
+        setting: &'static str,
         /// The file of the certificate.
         cert: PathBuf,
         /// What the library says.
         reason: String,
     },
+}
+
+/// What a listener speaks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Purpose {
+    /// HTTP.
+    Http,
+    /// Syslog; with the file of an authority, clients need a certificate of it.
+    Syslog {
+        /// Certificates in PEM.
+        client_ca: Option<PathBuf>,
+    },
+}
+
+impl Purpose {
+    /// The settings of certificate and key.
+    const fn settings(&self) -> (&'static str, &'static str) {
+        match self {
+            Self::Http => ("tls.cert", "tls.key"),
+            Self::Syslog { .. } => ("logs.syslog.tls_cert", "logs.syslog.tls_key"),
+        }
+    }
+
+    fn protocols(&self) -> Vec<Vec<u8>> {
+        match self {
+            Self::Http => PROTOCOLS.map(<[u8]>::to_vec).to_vec(),
+            Self::Syslog { .. } => Vec::new(),
+        }
+    }
 }
 
 /// How long the certificate is good for.
@@ -90,6 +129,7 @@ pub enum Validity {
 pub struct ServerTls {
     disk: DiskRef,
     files: Tls,
+    purpose: Purpose,
     current: RwLock<Current>,
 }
 
@@ -114,9 +154,22 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`].
     pub fn load(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<Self, TlsError> {
-        let current = read(disk, files, now)?;
+        Self::load_for(Purpose::Http, disk, files, now)
+    }
+
+    /// The same for a listener of any purpose.
+    ///
+    /// # Errors
+    /// [`TlsError`].
+    pub fn load_for(
+        purpose: Purpose,
+        disk: &DiskRef,
+        files: &Tls,
+        now: WallMs,
+    ) -> Result<Self, TlsError> {
+        let current = read(&purpose, disk, files, now)?;
         let (disk, files) = (DiskRef::clone(disk), files.clone());
-        Ok(Self { disk, files, current: RwLock::new(current) })
+        Ok(Self { disk, files, purpose, current: RwLock::new(current) })
     }
 
     /// What new connections use.
@@ -142,7 +195,7 @@ impl ServerTls {
     /// # Errors
     /// [`TlsError`]; the ones in use stay.
     pub fn reload(&self, now: WallMs) -> Result<Validity, TlsError> {
-        let current = read(&self.disk, &self.files, now)?;
+        let current = read(&self.purpose, &self.disk, &self.files, now)?;
         let validity = current.dates.at(now);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = current;
         tracing::info!(cert = %self.files.cert.display(), "the TLS certificate was read");
@@ -150,11 +203,12 @@ impl ServerTls {
     }
 }
 
-fn read(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<Current, TlsError> {
-    let cert = content(disk, "tls.cert", &files.cert)?;
-    let key = content(disk, "tls.key", &files.key)?;
+fn read(purpose: &Purpose, disk: &DiskRef, files: &Tls, now: WallMs) -> Result<Current, TlsError> {
+    let (cert_setting, key_setting) = purpose.settings();
+    let cert = content(disk, cert_setting, &files.cert)?;
+    let key = content(disk, key_setting, &files.key)?;
     let no_cert = || TlsError::Content {
-        setting: "tls.cert",
+        setting: cert_setting,
         path: files.cert.clone(),
         wanted: "a certificate in PEM",
     };
@@ -162,25 +216,53 @@ fn read(disk: &DiskRef, files: &Tls, now: WallMs) -> Result<Current, TlsError> {
     let chain = chain.map_err(|_| no_cert())?;
     let dates = chain.first().and_then(Dates::of).ok_or_else(no_cert)?;
     let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| TlsError::Content {
-        setting: "tls.key",
+        setting: key_setting,
         path: files.key.clone(),
         wanted: "a private key in PEM",
     })?;
+    let verifier = verifier(purpose, disk)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let config = ServerConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
-        .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key));
+        .and_then(|builder| {
+            match verifier {
+                Some(verifier) => builder.with_client_cert_verifier(verifier),
+                None => builder.with_no_client_auth(),
+            }
+            .with_single_cert(chain, key)
+        });
     let mut config = config.map_err(|error| {
         let (key, cert) = (files.key.clone(), files.cert.clone());
         if matches!(error, rustls::Error::InconsistentKeys(_)) {
-            TlsError::WrongKey { key, cert }
+            TlsError::WrongKey { setting: key_setting, cert_setting, key, cert }
         } else {
-            TlsError::Unusable { cert, reason: error.to_string() }
+            TlsError::Unusable { setting: cert_setting, cert, reason: error.to_string() }
         }
     })?;
-    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
+    config.alpn_protocols = purpose.protocols();
     warn(&files.cert, dates.at(now));
     Ok(Current { config: Arc::new(config), dates })
+}
+
+/// What looks at the certificates of clients, if they need one.
+fn verifier(
+    purpose: &Purpose,
+    disk: &DiskRef,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    const SETTING: &str = "logs.syslog.tls_client_ca";
+    let Purpose::Syslog { client_ca: Some(path) } = purpose else { return Ok(None) };
+    let wrong = || TlsError::Content {
+        setting: SETTING,
+        path: path.clone(),
+        wanted: "certificates of an authority in PEM",
+    };
+    let mut roots = RootCertStore::empty();
+    for cert in CertificateDer::pem_slice_iter(&content(disk, SETTING, path)?) {
+        roots.add(cert.map_err(|_| wrong())?).map_err(|_| wrong())?;
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let built = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider).build();
+    Ok(Some(built.map_err(|_| wrong())?))
 }
 
 fn content(disk: &DiskRef, setting: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {

@@ -1,4 +1,4 @@
-//! What a key allows: scopes on databases.
+//! What a key allows: scopes on databases, and on the application logs.
 
 use std::fmt;
 use std::str::FromStr;
@@ -7,6 +7,8 @@ use base::words::Name;
 
 /// What stands for every database, the server as a whole with them.
 const ALL: &str = "*";
+/// What stands for the application logs: no name of a database begins so.
+const LOGS: &str = "@logs";
 
 /// How much is allowed. Each includes those before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -50,11 +52,32 @@ impl FromStr for Scope {
     }
 }
 
-/// A scope on one database or on all.
+/// What a grant is on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Realm {
+    /// Every database, the application logs, and the server as a whole.
+    Everything,
+    /// One database.
+    Database(Name),
+    /// The application logs: a program that only sends them needs no more.
+    Logs,
+}
+
+impl fmt::Display for Realm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Everything => ALL,
+            Self::Database(name) => name.as_str(),
+            Self::Logs => LOGS,
+        })
+    }
+}
+
+/// A scope on something.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Grant {
-    /// The database; none = all, and the server as a whole.
-    pub database: Option<Name>,
+    /// On what.
+    pub on: Realm,
     /// How much.
     pub scope: Scope,
 }
@@ -63,19 +86,29 @@ impl Grant {
     /// Whether it allows `needed` on `database`; without one, on the server as a whole.
     #[must_use]
     pub fn covers(&self, database: Option<&Name>, needed: Scope) -> bool {
-        let is_here = match (&self.database, database) {
-            (None, _) => true,
-            (Some(own), Some(asked)) => own == asked,
-            (Some(_), None) => false,
+        let is_here = match (&self.on, database) {
+            (Realm::Everything, _) => true,
+            (Realm::Database(own), Some(asked)) => own == asked,
+            (Realm::Database(_), None) | (Realm::Logs, _) => false,
+        };
+        is_here && self.scope >= needed
+    }
+
+    /// Whether it allows `needed` on the application logs.
+    #[must_use]
+    pub fn covers_logs(&self, needed: Scope) -> bool {
+        let is_here = match self.on {
+            Realm::Everything | Realm::Logs => true,
+            Realm::Database(_) => false,
         };
         is_here && self.scope >= needed
     }
 }
 
-/// `orders=write`, `*=read`.
+/// `orders=write`, `*=read`, `@logs=write`.
 impl fmt::Display for Grant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}={}", self.database.as_ref().map_or(ALL, Name::as_str), self.scope)
+        write!(f, "{}={}", self.on, self.scope)
     }
 }
 
@@ -83,11 +116,15 @@ impl FromStr for Grant {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let (database, scope) = text.split_once('=').ok_or_else(|| {
-            "a grant is DATABASE=SCOPE, such as orders=write or *=read".to_owned()
+        let (on, scope) = text.split_once('=').ok_or_else(|| {
+            "a grant is DATABASE=SCOPE, such as orders=write, *=read or @logs=write".to_owned()
         })?;
         let name = |text| Name::new(text).map_err(|error| error.to_string());
-        let database = if database == ALL { None } else { Some(name(database)?) };
-        Ok(Self { database, scope: scope.parse()? })
+        let on = match on {
+            ALL => Realm::Everything,
+            LOGS => Realm::Logs,
+            database => Realm::Database(name(database)?),
+        };
+        Ok(Self { on, scope: scope.parse()? })
     }
 }

@@ -349,10 +349,30 @@ fn exposure_is_that_of_the_listener() {
 
 #[test]
 fn grants_are_read_as_they_are_shown() {
-    for text in ["orders=write", "*=admin", "a.b-c_d=read"] {
+    for text in ["orders=write", "*=admin", "a.b-c_d=read", "@logs=write"] {
         assert_eq!(text.parse::<Grant>().map(|grant| grant.to_string()), Ok(text.to_owned()));
     }
-    for bad in ["orders", "orders=", "=read", "orders=WRITE", "..=read", "a=read=b", "**=read"] {
+    for bad in [
+        "orders",
+        "orders=",
+        "=read",
+        "orders=WRITE",
+        "..=read",
+        "a=read=b",
+        "**=read",
+        "@log=read",
+    ] {
         assert!(bad.parse::<Grant>().is_err(), "{bad}");
     }
+}
+
+#[test]
+fn a_grant_on_the_logs_is_on_nothing_else() {
+    let grant = |text: &str| text.parse::<Grant>().unwrap();
+    let orders = Name::new("orders").unwrap();
+    let logs = grant("@logs=write");
+    assert!(logs.covers_logs(Scope::Write) && !logs.covers_logs(Scope::Admin));
+    assert!(!logs.covers(None, Scope::Read) && !logs.covers(Some(&orders), Scope::Read));
+    assert!(grant("*=read").covers_logs(Scope::Read) && !grant("*=read").covers_logs(Scope::Write));
+    assert!(!grant("orders=admin").covers_logs(Scope::Read));
 }

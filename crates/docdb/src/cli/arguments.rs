@@ -46,7 +46,7 @@ fn flag(setting: &'static Setting) -> Arg {
         Kind::Path | Kind::Socket => "PATH",
         Kind::Address => "ADDRESS",
         Kind::Url => "URL",
-        Kind::Origins | Kind::Weights => "LIST",
+        Kind::Origins | Kind::Weights | Kind::Streams | Kind::Networks => "LIST",
     };
     let default = if setting.default.is_empty() { "not set" } else { setting.default };
     let help = format!("{} [{}] [default: {default}]", setting.what, rule(setting));

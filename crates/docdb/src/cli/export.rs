@@ -149,6 +149,36 @@ fn sync_parent(disk: &DiskRef, path: &Path) -> io::Result<()> {
     path.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
 }
 
+/// A file that is not there yet, for commands whose lines are not worth a second name.
+pub(super) struct NewFile(Appending);
+
+impl NewFile {
+    /// Makes it.
+    pub(super) fn create(path: &Path) -> io::Result<Self> {
+        let path = absolute(path)?;
+        let failed = |error| {
+            refused(format!("cannot create `{}`: {error}", path.display()), Code::FileWrite)
+        };
+        let file = environment().disk.open(&path, Open::CreateNew).map_err(failed)?;
+        Ok(Self(Appending { file, at: 0 }))
+    }
+
+    /// Makes it safe.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.0.file.sync_all()
+    }
+}
+
+impl Write for NewFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
 /// A new file, written from its start on.
 struct Appending {
     file: FileRef,

@@ -18,6 +18,7 @@ pub(super) const HELP: &str = "\
 Examples:
   docdb key add deploy --grant '*=admin'
   docdb key add shop --grant orders=write --grant stock=read --expires 90d
+  docdb key add shipper --grant @logs=write
   docdb key list --json
   docdb key remove deploy
 

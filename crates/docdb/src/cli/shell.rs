@@ -66,7 +66,7 @@ pub(super) struct Arguments {
     no_history: bool,
 }
 
-fn parse_timeout(text: &str) -> Result<Duration, String> {
+pub(super) fn parse_timeout(text: &str) -> Result<Duration, String> {
     let wrong = || "a number and ms, s, m or h, and not 0, such as 30s".to_owned();
     crate::shell::duration(text).ok_or_else(wrong)
 }
@@ -123,7 +123,7 @@ pub(super) fn run(
 }
 
 /// A path without a slash is one all the same: the client wants to be told.
-fn address(connect: &str) -> String {
+pub(super) fn address(connect: &str) -> String {
     let is_address = connect.contains('/') || connect.starts_with("unix:");
     if is_address { connect.to_owned() } else { format!("unix:{connect}") }
 }
@@ -143,7 +143,7 @@ fn history(arguments: &Arguments, environment: &Environment) -> Option<PathBuf> 
 }
 
 /// The key, from a file or from the environment; empty for none.
-fn key(file: Option<&Path>, environment: &Environment) -> io::Result<String> {
+pub(super) fn key(file: Option<&Path>, environment: &Environment) -> io::Result<String> {
     let Some(path) = file else {
         let key = variable(environment, KEY_VARIABLE).map_or(Some(""), OsStr::to_str);
         // The value is not shown: it is a secret.

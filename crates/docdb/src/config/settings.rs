@@ -170,6 +170,35 @@ impl Settings {
         setting.only.iter().find(holds).copied()
     }
 
+    /// Who may send syslog is said wherever others than this machine reach it, and only there where
+    /// it is taken at all.
+    fn check_syslog(
+        &self,
+        errors: &mut Vec<ConfigError>,
+        conflict: impl Fn(&'static str, &'static str) -> ConfigError,
+    ) {
+        const ALLOW: &str = "logs.syslog.allow";
+        let is_given = |name: &str| !self.entry(name).shown().is_empty();
+        let listens = |name: &str| address(&self.entry(name).shown()).flatten();
+        let (tcp, udp, tls) = ("logs.syslog.tcp", "logs.syslog.udp", "logs.syslog.tls");
+        if is_given(ALLOW) && [tcp, udp, tls].iter().all(|name| listens(name).is_none()) {
+            errors.push(conflict(ALLOW, "only with logs.syslog.tcp, udp or tls"));
+        }
+        for name in [tcp, udp, tls] {
+            let is_beyond = listens(name).is_some_and(|address| !address.ip().is_loopback());
+            let has_mutual = name == tls && is_given("logs.syslog.tls_client_ca");
+            if is_beyond && !is_given(ALLOW) && !has_mutual {
+                let rule = "beyond loopback only with logs.syslog.allow, or for tls with \
+                            logs.syslog.tls_client_ca";
+                errors.push(conflict(name, rule));
+            }
+        }
+        let has_files = is_given("logs.syslog.tls_cert") && is_given("logs.syslog.tls_key");
+        if listens(tls).is_some() && !has_files {
+            errors.push(conflict(tls, "only with logs.syslog.tls_cert and logs.syslog.tls_key"));
+        }
+    }
+
     fn check(&self, errors: &mut Vec<ConfigError>) {
         for entry in self.entries.iter().filter(|entry| entry.is_given()) {
             // A template's empty variable asks for nothing.
@@ -205,6 +234,14 @@ impl Settings {
         {
             errors.push(conflict("db.memory_mb", "at most memory.total_mb"));
         }
+        let count = |name: &str| {
+            let Value::Count(n) = self.entry(name).value() else { return 0 };
+            *n
+        };
+        if count("logs.queue_size") < count("logs.batch_size") {
+            errors.push(conflict("logs.queue_size", "at least logs.batch_size"));
+        }
+        self.check_syslog(errors, conflict);
     }
 }
 

@@ -1,8 +1,9 @@
 //! The table of settings: what each is called, what it may be, what it trades and who reads it.
 //!
-//! The rows are in [`server`] and [`storage`]. To add one: a row there, a field in
+//! The rows are in [`server`], [`storage`] and [`logs`]. To add one: a row there, a field in
 //! [`Config`](super::Config) and its line in `typed.rs`; a test refuses a row that no field reads.
 
+mod logs;
 mod server;
 mod storage;
 
@@ -79,6 +80,10 @@ pub enum Kind {
     Origins,
     /// Databases with a weight each.
     Weights,
+    /// Names of programs whose log entries are meant, or all of them.
+    Streams,
+    /// Blocks of IP addresses.
+    Networks,
 }
 
 /// The part of the server that reads a setting.
@@ -96,6 +101,8 @@ pub enum Reader {
     Log,
     /// The documents of each database.
     Documents,
+    /// The application logs.
+    Logs,
     /// What tells of the server: its log lines and alerts.
     Reports,
 }
@@ -111,6 +118,7 @@ impl Reader {
             Self::Scheduler => "the scheduler",
             Self::Log => "the log of each database",
             Self::Documents => "the documents of each database",
+            Self::Logs => "the application logs",
             Self::Reports => "log lines and alerts",
         }
     }
@@ -156,7 +164,7 @@ impl std::fmt::Display for Only {
 
 /// Every setting, in the order in which they are shown.
 pub fn all() -> impl Iterator<Item = &'static Setting> {
-    server::ROWS.iter().chain(storage::ROWS)
+    server::ROWS.iter().chain(storage::ROWS).chain(logs::ROWS)
 }
 
 /// The setting called `name`.

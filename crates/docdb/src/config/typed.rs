@@ -2,6 +2,7 @@
 //!
 //! Each field says which setting it is; what that means stands in the table.
 
+mod logs;
 mod read;
 mod store;
 
@@ -12,6 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use base::words::Name;
+
+use crate::config::Network;
 
 /// The whole configuration.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +51,8 @@ pub struct Config {
     pub log: Log,
     /// `alerts.*`.
     pub alerts: Alerts,
+    /// `logs.*`; none when `logs.enabled` is false.
+    pub logs: Option<Logs>,
 }
 
 /// `memory.*`.
@@ -220,6 +225,43 @@ pub struct Log {
     pub level: LogLevel,
     /// `log.format`.
     pub format: LogFormat,
+    /// `log.slow_after`; zero for never.
+    pub slow_after: Duration,
+}
+
+/// `logs.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Logs {
+    /// The settings of the store; what no setting names keeps its default.
+    pub store: logstore::Options,
+    /// `logs.syslog.*`.
+    pub syslog: Syslog,
+}
+
+/// `logs.syslog.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Syslog {
+    /// `logs.syslog.tcp`; none = off.
+    pub tcp: Option<SocketAddr>,
+    /// `logs.syslog.udp`; none = off.
+    pub udp: Option<SocketAddr>,
+    /// `logs.syslog.tls`; none = off.
+    pub tls: Option<SyslogTls>,
+    /// `logs.syslog.allow`; none at all = whoever reaches a listener.
+    pub allow: Vec<Network>,
+    /// `logs.syslog.max_connections`.
+    pub max_connections: usize,
+}
+
+/// `logs.syslog.tls` and what it needs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyslogTls {
+    /// `logs.syslog.tls`.
+    pub listen: SocketAddr,
+    /// `logs.syslog.tls_cert` and `logs.syslog.tls_key`.
+    pub files: Tls,
+    /// `logs.syslog.tls_client_ca`; none = clients need no certificate.
+    pub client_ca: Option<PathBuf>,
 }
 
 /// `log.level`.

@@ -8,7 +8,7 @@ mod text;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-pub(super) use text::{address, origins, time, weights};
+pub(super) use text::{address, networks, origins, streams, time, weights};
 
 use super::table::{Kind, Setting};
 
@@ -69,7 +69,8 @@ impl Raw {
     fn text(&self, kind: Kind) -> Option<String> {
         match (self, kind) {
             (Self::Text(text), _) => Some(text.clone()),
-            (Self::List(_), Kind::Origins) | (Self::Numbers(_), Kind::Weights) => Some(self.show()),
+            (Self::List(_), Kind::Origins | Kind::Streams | Kind::Networks)
+            | (Self::Numbers(_), Kind::Weights) => Some(self.show()),
             (Self::Integer(_), Kind::Count { .. } | Kind::Bytes { .. } | Kind::Time { .. }) => {
                 Some(self.show())
             }
@@ -102,6 +103,8 @@ impl Value {
             Kind::Url => text::is_url(&text).then_some(Self::Text(text)),
             Kind::Origins => origins(&text).map(|found| Self::Text(found.join(","))),
             Kind::Weights => weights(&text).map(|found| Self::Text(text::show_weights(&found))),
+            Kind::Streams => streams(&text).map(|found| Self::Text(found.join(","))),
+            Kind::Networks => networks(&text).map(|found| Self::Text(text::show_networks(&found))),
         };
         value.filter(|value| value.is_in_range(setting)).ok_or_else(|| rule(setting))
     }
@@ -180,6 +183,10 @@ pub fn rule(setting: &Setting) -> String {
         Kind::Origins => {
             "origins such as https://example.com with commas between them, or *".to_owned()
         }
+        Kind::Networks => {
+            "blocks of IP addresses as 10.0.0.0/8 or fd00::/8 with commas between them".to_owned()
+        }
+        Kind::Streams => "names of programs with commas between them, or *".to_owned(),
         Kind::Weights => format!(
             "names of databases with a weight from 1 to {}, as orders=4,audit=2",
             text::WEIGHT_MAX

@@ -235,7 +235,7 @@ impl Engine {
         self.work_on_server(&self.changers, reply, work);
     }
 
-    fn work_on_server<T: Send + 'static>(
+    pub(super) fn work_on_server<T: Send + 'static>(
         self: &Arc<Self>,
         pool: &pool::Pool,
         reply: Reply<T>,

@@ -9,6 +9,7 @@ use base::memory::BudgetStats;
 use base::words::{DatabaseId, Lsn, Name};
 
 use super::Engine;
+use super::logs::LogsHealth;
 use super::served::{Condition, Served};
 use crate::scheduler::{QueueStats, SchedulerStats};
 
@@ -40,6 +41,8 @@ pub struct Health {
     pub memory: BudgetStats,
     /// Free and all bytes of the data directory's disk; none when the system does not say.
     pub disk: Option<(u64, u64)>,
+    /// The logs; none when the server keeps none.
+    pub logs: Option<LogsHealth>,
 }
 
 /// Health of one database.
@@ -79,7 +82,8 @@ pub struct LogHealth {
 }
 
 impl Engine {
-    /// The health of everything. Reads no file and waits for nothing but short locks.
+    /// The health of everything. Reads no file, asks for the sizes of those of the logs, and waits
+    /// for nothing but short locks.
     #[must_use]
     pub fn health(&self) -> Health {
         let databases: Vec<_> = self.all().iter().map(|s| self.health_of(s)).collect();
@@ -93,7 +97,9 @@ impl Engine {
         let lately = |report: &&CategoryReport| {
             report.category == Category::Critical && report.per_second > 0.0
         };
-        let worst = databases.iter().map(|database| database.verdict).max();
+        let logs = self.logs_health();
+        let all = databases.iter().map(|database| database.verdict);
+        let worst = all.chain(logs.iter().map(|logs| logs.verdict)).max();
         let critical = errors.iter().any(|report| lately(&report));
         let verdict = match worst.unwrap_or(Verdict::Ok) {
             Verdict::Ok if refused.is_empty() && !critical => Verdict::Ok,
@@ -109,6 +115,7 @@ impl Engine {
             scheduler: self.scheduler.stats(),
             memory: self.budget.stats(),
             disk: space.map(|space| (space.available, space.total)),
+            logs,
         }
     }
 

@@ -5,7 +5,7 @@
 mod gather;
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use base::error::Code;
@@ -118,11 +118,14 @@ pub enum Operation {
     Import,
     Export,
     Health,
+    LogIngest,
+    LogSearch,
+    LogTail,
 }
 
 impl Operation {
     /// All kinds.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 23] = [
         Self::Get,
         Self::Write,
         Self::Scan,
@@ -143,7 +146,39 @@ impl Operation {
         Self::Import,
         Self::Export,
         Self::Health,
+        Self::LogIngest,
+        Self::LogSearch,
+        Self::LogTail,
     ];
+
+    /// Whether it is long by its nature, or waits because its client wants it to.
+    const fn takes_its_time(self) -> bool {
+        match self {
+            Self::Changes
+            | Self::Checkpoint
+            | Self::Compact
+            | Self::Heal
+            | Self::Validate
+            | Self::Backup
+            | Self::Restore
+            | Self::Import
+            | Self::Export
+            | Self::LogIngest
+            | Self::LogTail => true,
+            Self::Get
+            | Self::Write
+            | Self::Scan
+            | Self::Begin
+            | Self::TransactionStep
+            | Self::Commit
+            | Self::Rollback
+            | Self::Collections
+            | Self::Databases
+            | Self::Stats
+            | Self::Health
+            | Self::LogSearch => false,
+        }
+    }
 
     /// The label.
     #[must_use]
@@ -169,6 +204,9 @@ impl Operation {
             Self::Import => "import",
             Self::Export => "export",
             Self::Health => "health",
+            Self::LogIngest => "log_ingest",
+            Self::LogSearch => "log_search",
+            Self::LogTail => "log_tail",
         }
     }
 }
@@ -176,7 +214,7 @@ impl Operation {
 /// What the engine and the surfaces count with.
 #[derive(Debug)]
 pub struct Meters {
-    registry: Registry,
+    registry: Arc<Registry>,
     ok: Vec<Counter>,
     durations: Vec<Histogram>,
     failed: Mutex<BTreeMap<(Operation, Code), Counter>>,
@@ -187,7 +225,7 @@ pub struct Meters {
 
 impl Meters {
     pub(super) fn new() -> Result<Self, MetricError> {
-        let registry = Registry::new();
+        let registry = Arc::new(Registry::new());
         for definition in ALL {
             registry.register(definition)?;
         }
@@ -210,7 +248,7 @@ impl Meters {
 
     /// Where surfaces register metrics of their own.
     #[must_use]
-    pub fn registry(&self) -> &Registry {
+    pub fn registry(&self) -> &Arc<Registry> {
         &self.registry
     }
 
@@ -262,5 +300,10 @@ impl Engine {
             self.track(error);
         }
         self.meters.answered(operation, took, error.map(|error| error.code));
+        let slow = self.options.slow_after;
+        if !slow.is_zero() && took >= slow && !operation.takes_its_time() {
+            let took_ms = crate::reports::millis(took);
+            tracing::warn!(operation = operation.name(), took_ms, "an operation was slow");
+        }
     }
 }

@@ -31,7 +31,7 @@ pub struct VersionInfo {
 }
 
 /// Where backups that are asked for by name go, below the data directory.
-const BACKUPS: &str = "backups";
+pub(super) const BACKUPS: &str = "backups";
 
 impl BackupTarget {
     /// The directory `name` below `<data>/backups`.
@@ -176,7 +176,7 @@ impl Engine {
     }
 }
 
-fn make_dir(disk: &base::io::DiskRef, dir: &Path) -> Result<()> {
+pub(super) fn make_dir(disk: &base::io::DiskRef, dir: &Path) -> Result<()> {
     let failed = |error: std::io::Error| {
         let what = format!("cannot make the directory {}: {error}", dir.display());
         EngineError::new(Code::FileOpen, what)

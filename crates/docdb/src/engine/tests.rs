@@ -36,6 +36,9 @@ fn options(dir: &std::path::Path) -> EngineOptions {
         idle_timeout: Duration::from_secs(300),
         transaction_timeout: Duration::from_secs(30),
         operation_threads: 2,
+        slow_after: Duration::ZERO,
+        logs: None,
+        logs_close: Duration::from_secs(5),
     }
 }
 

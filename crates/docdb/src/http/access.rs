@@ -26,6 +26,12 @@ pub(super) enum Access {
     /// Whoever administers the whole server, although the path names a database: it is made or
     /// removed.
     Server,
+    /// Whoever may read the application logs.
+    ReadLogs,
+    /// Whoever may send them.
+    WriteLogs,
+    /// Whoever administers them.
+    AdminLogs,
 }
 
 impl From<Denied> for Failure {
@@ -39,9 +45,9 @@ impl Route {
     pub(super) const fn scope(&self) -> Option<Scope> {
         match self.access {
             Access::Everybody => None,
-            Access::Read => Some(Scope::Read),
-            Access::Write => Some(Scope::Write),
-            Access::Admin | Access::Server => Some(Scope::Admin),
+            Access::Read | Access::ReadLogs => Some(Scope::Read),
+            Access::Write | Access::WriteLogs => Some(Scope::Write),
+            Access::Admin | Access::Server | Access::AdminLogs => Some(Scope::Admin),
         }
     }
 
@@ -50,9 +56,17 @@ impl Route {
         self.access != Access::Server && self.path.contains("{database}")
     }
 
+    fn is_of_logs(&self) -> bool {
+        matches!(self.access, Access::ReadLogs | Access::WriteLogs | Access::AdminLogs)
+    }
+
     /// The grant that a key needs, as `docdb key` writes it, with `{database}` for that of the path.
     pub(super) fn grant(&self) -> Option<String> {
-        let of = if self.is_of_database() { "{database}" } else { "*" };
+        let of = match (self.is_of_logs(), self.is_of_database()) {
+            (true, _) => "@logs",
+            (false, true) => "{database}",
+            (false, false) => "*",
+        };
         self.scope().map(|scope| format!("{of}={scope}"))
     }
 }
@@ -70,6 +84,9 @@ pub(super) fn admit(surface: &Surface, route: &Route, headers: &HeaderMap) -> Re
 /// who may do it on all hear what is wrong with it.
 pub(super) fn permit(route: &Route, visitor: &Visitor, database: Option<&Name>) -> Result<()> {
     let Some(scope) = route.scope() else { return Ok(()) };
+    if route.is_of_logs() {
+        return Ok(visitor.identity().require_logs(scope)?);
+    }
     let database = database.filter(|_| route.is_of_database());
     Ok(visitor.identity().require(database, scope)?)
 }

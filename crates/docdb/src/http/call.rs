@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::http::HeaderMap;
 use base::clock::Instant;
 use base::error::Code;
@@ -12,6 +13,7 @@ use tokio::sync::oneshot;
 
 use super::Surface;
 use super::body;
+use super::connection::UnderWay;
 use super::error::{Failure, Result};
 use super::id;
 use super::parameters::Query;
@@ -34,6 +36,9 @@ pub(super) struct Call {
     pub(super) deadline: Option<Instant>,
     /// Of the connection.
     pub(super) lane: Option<Lane>,
+    /// The connection itself, when the client asks to have it for a WebSocket, and what counts it as
+    /// busy.
+    pub(super) upgrade: Option<(WebSocketUpgrade, Option<UnderWay>)>,
     /// What is held of the body; given back when the request is answered.
     pub(super) held: Option<base::memory::Reservation>,
 }

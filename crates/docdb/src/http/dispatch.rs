@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::extract::{FromRequestParts as _, RawPathParams, Request};
 use axum::http::header::{CONNECTION, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::request::Parts;
@@ -21,7 +22,7 @@ use super::Surface;
 use super::access;
 use super::call::Call;
 use super::compress;
-use super::connection::Pulse;
+use super::connection::{Pulse, UnderWay};
 use super::error::{Failure, Result};
 use super::parameters::Query;
 use super::respond;
@@ -129,10 +130,12 @@ async fn answer(
     let lane = parts.extensions.get::<Arc<Pulse>>().map(|pulse| pulse.lane());
     let timeout = surface.options.request_timeout;
     let deadline = (route.span == Span::Bounded).then(|| started.after(timeout));
+    let upgrade = upgrade_of(&surface, &mut parts).await;
     let headers = parts.headers;
     let body = Mutex::new(body);
     let engine = Arc::clone(&surface.engine);
-    let call = Call { surface, visitor, headers, query, path, body, deadline, lane, held: None };
+    let call =
+        Call { surface, visitor, headers, query, path, body, deadline, lane, upgrade, held: None };
     let handler = (route.handler)(call);
     let result = match route.span {
         Span::Long => handler.await,
@@ -150,6 +153,16 @@ async fn answer(
         }
         (result, _) => result,
     }
+}
+
+/// The connection for a WebSocket, if the client asks for one.
+async fn upgrade_of(
+    surface: &Arc<Surface>,
+    parts: &mut Parts,
+) -> Option<(WebSocketUpgrade, Option<UnderWay>)> {
+    let upgrade = WebSocketUpgrade::from_request_parts(parts, &()).await.ok()?;
+    let pulse = parts.extensions.get::<Arc<Pulse>>();
+    Some((upgrade, pulse.map(|pulse| UnderWay::new(surface, pulse))))
 }
 
 /// The database that a path names.

@@ -12,8 +12,8 @@ use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
 use super::server::scheduler;
 use crate::engine::metrics::Operation;
-use crate::engine::{DatabaseHealth, Health, Verdict};
-use crate::reports::millis;
+use crate::engine::{DatabaseHealth, Health, LogsHealth, Verdict};
+use crate::reports::{log_store, millis};
 
 const BASE: Route = Route {
     verb: Verb::Get,
@@ -98,7 +98,14 @@ fn described(health: &Health) -> Value {
         "scheduler": scheduler(&health.scheduler),
         "memory": { "used_bytes": health.memory.used, "limit_bytes": health.memory.limit },
         "disk": disk,
+        "logs": health.logs.as_ref().map(of_logs),
     })
+}
+
+fn of_logs(health: &LogsHealth) -> Value {
+    let mut shape = health.stats.as_ref().map_or_else(|| json!({}), log_store);
+    shape["status"] = verdict(health.verdict).into();
+    shape
 }
 
 fn of_database(health: &DatabaseHealth) -> Value {

@@ -198,7 +198,8 @@ impl Server {
                 )
             }
         });
-        let mut connection = std::pin::pin!(self.builder.serve_connection(io, service));
+        let mut connection =
+            std::pin::pin!(self.builder.serve_connection_with_upgrades(io, service));
         let mut stopping = self.surface.stopping.subscribe();
         let ended = tokio::select! {
             ended = &mut connection => ended,

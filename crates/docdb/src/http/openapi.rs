@@ -37,7 +37,8 @@ const KEY: &str = "key";
 const ABOUT_KEYS: &str = "\
 An API key, made by `docdb key add`. None is needed before the first one exists, unless the server is \
 reached from other machines. What a key must allow stands with each operation, as DATABASE=SCOPE: \
-`{database}` is that of the path, `*` is all of them and the server itself. Without a key, or with one \
+`{database}` is that of the path, `*` is all of them and the server itself, `@logs` are the \
+application logs. Without a key, or with one \
 that is unknown or expired, the answer is 401; with one that does not allow it, 403.";
 
 pub(super) const ROUTES: &[Route] = &[Route {

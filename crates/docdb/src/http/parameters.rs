@@ -59,7 +59,7 @@ pub(super) const ID_TYPE: Parameter = query(
 );
 
 /// The parameters of a request, decoded.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Query(Vec<(String, String)>);
 
 impl Query {

@@ -91,6 +91,12 @@ pub(super) const TABLES: &[&[Route]] = &[
     super::bulk::ROUTES,
     super::changes::ROUTES,
     super::operations::ROUTES,
+    super::logs::ROUTES,
+    super::logs::tail::ROUTES,
+    super::logs::ingest::ROUTES,
+    super::logs::loki::ROUTES,
+    super::logs::otlp::ROUTES,
+    super::logs::elastic::ROUTES,
     super::openapi::ROUTES,
 ];
 

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::call::Call;
 use super::error::Result;
+use super::logs::elastic;
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
 use crate::engine::metrics::Operation;
@@ -18,7 +19,7 @@ const BASE: Route = Route {
     verb: Verb::Get,
     path: "/",
     name: "root",
-    what: "The name and the version of the server.",
+    what: "The name and the version of the server. A client of Elasticsearch is told what it expects.",
     operation: Operation::Health,
     access: Access::Everybody,
     span: Span::Bounded,
@@ -52,7 +53,10 @@ pub(super) const ROUTES: &[Route] = &[
     },
 ];
 
-async fn root(_: Call) -> Result<Response> {
+async fn root(call: Call) -> Result<Response> {
+    if elastic::is_client(&call.headers) {
+        return Ok(elastic::root(&call.headers));
+    }
     let version = env!("CARGO_PKG_VERSION");
     Ok(respond::json(StatusCode::OK, &json!({ "name": "docdb", "version": version })))
 }

@@ -18,6 +18,8 @@ enum Need {
     Server(Scope),
     /// What [`mode`] says.
     Open,
+    /// What the operation on the logs needs, which [`super::logs`] asks for.
+    Logs,
 }
 
 /// Every call has its line: there is none for those that nobody thought of.
@@ -46,7 +48,8 @@ fn need(call: &Call<'_>) -> Need {
         | Call::Compact
         | Call::Schema(_)
         | Call::Backup { .. } => Need::Scope(Scope::Admin),
-        Call::ListDbs(_) | Call::Metrics(_) | Call::Logs(_) => Need::Server(Scope::Read),
+        Call::ListDbs(_) | Call::Metrics(_) => Need::Server(Scope::Read),
+        Call::Logs(_) => Need::Logs,
         Call::DropDb { .. } => Need::Server(Scope::Admin),
     }
 }
@@ -71,7 +74,7 @@ pub(super) fn permit(
         }
         Need::Scope(scope) => visitor.identity().require(database, scope),
         Need::Server(scope) => visitor.identity().require(None, scope),
-        Need::Nothing | Need::Open => Ok(()),
+        Need::Nothing | Need::Open | Need::Logs => Ok(()),
     }
 }
 

@@ -22,6 +22,7 @@ use super::changes::{Reader, changes};
 use super::connection::{Local, Shared, lock};
 use super::databases;
 use super::execute::execute;
+use super::logs::logs;
 use super::scan::scan;
 use crate::auth::Visitor;
 use crate::engine::metrics::Operation;
@@ -165,6 +166,7 @@ fn operation_of(request: &Request<'_>) -> Option<Operation> {
         Command::Compact => Operation::Compact,
         Command::Backup => Operation::Backup,
         Command::Ping => Operation::Health,
+        Command::Logs => Operation::LogSearch,
         _ => return None,
     })
 }
@@ -251,7 +253,7 @@ fn on_server(asked: Asked, visitor: &Visitor, request: &Request<'_>) {
             surface.engine.render_metrics(format, reply);
         }
         Call::Ping => asked.answer(Answer::Done),
-        Call::Logs(_) => asked.refuse(&unsupported(Command::Logs)),
+        Call::Logs(text) => logs(asked, visitor, text),
         call => {
             let what = format!("{} needs a database that was opened here", call.command());
             asked.refuse(&EngineError::new(Code::DbNotOpen, what));

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::clock::{Clock, Instant};
 
@@ -39,7 +40,9 @@ fn lines(level: LogLevel, format: LogFormat) -> Vec<String> {
     let kept = Kept::default();
     let writer = kept.clone();
     let clock: ClockRef = Arc::new(Fixed);
-    let dispatch = dispatch(&Log { level, format }, &clock, move || writer.clone());
+    let events = Events::new(&clock);
+    let log = Log { level, format, slow_after: Duration::ZERO };
+    let dispatch = dispatch(&log, &clock, move || writer.clone(), &events);
     tracing::dispatcher::with_default(&dispatch, || {
         tracing::error!("one");
         tracing::warn!("two");
@@ -97,8 +100,10 @@ fn of_libraries_only_warnings_are_written_whatever_the_level() {
     let kept = Kept::default();
     let writer = kept.clone();
     let clock: ClockRef = Arc::new(Fixed);
-    let log = Log { level: LogLevel::Trace, format: LogFormat::Text };
-    let dispatch = dispatch(&log, &clock, move || writer.clone());
+    let (level, format) = (LogLevel::Trace, LogFormat::Text);
+    let log = Log { level, format, slow_after: Duration::ZERO };
+    let events = Events::new(&clock);
+    let dispatch = dispatch(&log, &clock, move || writer.clone(), &events);
     tracing::dispatcher::with_default(&dispatch, || {
         tracing::trace!(target: "h2::codec", "authorization: Bearer docdb_s3cr3t");
         tracing::info!(target: "hyper", "authorization: Bearer docdb_s3cr3t");

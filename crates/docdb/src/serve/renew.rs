@@ -18,6 +18,8 @@ pub(super) struct Renewal {
     pub(super) auth: Arc<Auth>,
     /// None without TLS.
     pub(super) tls: Option<Arc<ServerTls>>,
+    /// The same of the listener of syslog.
+    pub(super) syslog_tls: Option<Arc<ServerTls>>,
     pub(super) clock: ClockRef,
 }
 
@@ -42,8 +44,10 @@ impl Renewal {
     fn everything(&self) {
         tracing::info!("SIGHUP: reading keys and certificate again");
         self.changed_keys();
-        if let Some(Err(error)) = self.tls.as_ref().map(|tls| tls.reload(self.clock.wall())) {
-            tracing::error!(%error, "the TLS certificate stays as it was");
+        for tls in self.tls.iter().chain(&self.syslog_tls) {
+            if let Err(error) = tls.reload(self.clock.wall()) {
+                tracing::error!(%error, "the TLS certificate stays as it was");
+            }
         }
     }
 
@@ -58,7 +62,15 @@ impl Renewal {
         if let Some(trouble) = self.auth.trouble() {
             look.find(Subject::server(Condition::KeysUnreadable), Some(Code::FileRead), trouble);
         }
-        let Some(tls) = &self.tls else { return };
+        if let Some(tls) = &self.tls {
+            self.look_at(tls, Subject::server(Condition::CertificateEnds), look);
+        }
+        if let Some(tls) = &self.syslog_tls {
+            self.look_at(tls, Subject::of(Condition::CertificateEnds, "syslog"), look);
+        }
+    }
+
+    fn look_at(&self, tls: &ServerTls, subject: Subject, look: &mut Look) {
         let what = match tls.validity(self.clock.wall()) {
             Validity::Good(_) => return,
             Validity::EndsSoon(left) => {
@@ -68,6 +80,6 @@ impl Renewal {
             Validity::NotYet => "the TLS certificate is not valid yet".to_owned(),
         };
         let what = format!("{what} cert={}", tls.cert().display());
-        look.find(Subject::server(Condition::CertificateEnds), None, what);
+        look.find(subject, None, what);
     }
 }

@@ -183,6 +183,11 @@ commands! {
         ".backup nightly";
     ".metrics" "" Nothing [flag("--openmetrics")] "all metrics of the server"
         "", ".metrics";
+    ".logs" "[TEXT]" Nothing
+        [with("--severity", "NAME"), with("--app", "NAME"), with("--host", "NAME"), with("--limit", "N")]
+        "find log entries of the server, the newest first"
+        "TEXT is words, in quotes if there are several; --severity finds what is as bad or worse.",
+        ".logs \"disk full\" --severity err --limit 20";
     ".ping" "" Nothing [] "ask for an answer"
         "", ".ping";
     ".pretty" "[on|off]" Switch [] "print documents over several lines, or on one"
@@ -198,12 +203,8 @@ commands! {
 }
 
 /// Commands that this server cannot have yet, and what they belong to. They are not listed.
-pub const UNSUPPORTED: &[(&str, &str)] = &[
-    (".query", "queries"),
-    (".explain", "queries"),
-    (".schema", "search schemas"),
-    (".logs", "application logs"),
-];
+pub const UNSUPPORTED: &[(&str, &str)] =
+    &[(".query", "queries"), (".explain", "queries"), (".schema", "search schemas")];
 
 /// The command of a name, with its dot.
 #[must_use]

@@ -145,6 +145,8 @@ pub enum Command {
         /// How many changes; none for ever.
         count: Option<u64>,
     },
+    /// Finds log entries: names and values of a search.
+    Logs(Vec<(&'static str, String)>),
     /// Asks for an answer.
     Ping,
 }
@@ -221,12 +223,32 @@ fn command(spec: &Spec, arguments: &mut Arguments<'_>) -> Result<Command, Fault>
             Command::Metrics(MetricsFormat::OpenMetrics)
         }
         ".metrics" => Command::Metrics(MetricsFormat::Prometheus),
+        ".logs" => Command::Logs(logs(arguments)?),
         ".ping" => Command::Ping,
         name => match job(name) {
             Some(job) => Command::Job(job),
             None => of_the_shell(name, arguments)?,
         },
     })
+}
+
+/// What a search for log entries asks for; the server says whether the values make sense.
+fn logs(arguments: &mut Arguments<'_>) -> Result<Vec<(&'static str, String)>, Fault> {
+    let mut asked = Vec::new();
+    for (option, name) in
+        [("--severity", "severity_max"), ("--app", "app_name"), ("--host", "hostname")]
+    {
+        if let Some(word) = arguments.value(option) {
+            asked.push((name, word.text().to_owned()));
+        }
+    }
+    if let Some(limit) = arguments.number("--limit")? {
+        asked.push(("limit", limit.to_string()));
+    }
+    if let Some(word) = arguments.optional() {
+        asked.push(("text", word.text().to_owned()));
+    }
+    Ok(asked)
 }
 
 fn job(name: &str) -> Option<Job> {
@@ -373,7 +395,6 @@ mod tests {
         check("create 1 {}", "commands begin with a dot");
         check("\".ping\"", "commands begin with a dot");
         check(".query {}", "Unsupported: .query belongs to queries");
-        check(".help .logs", "Unsupported: .logs belongs to application logs");
         check(".read", "the id is missing; usage: .read ID");
         check(".create 1", "the document is missing; usage: .create ID DOCUMENT [--ttl DURATION]");
         check(".create 1 {} {}", "`{}` is one too many");

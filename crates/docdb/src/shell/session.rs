@@ -183,6 +183,7 @@ impl<'a> Session<'a> {
             Command::Heal(id, action) => self.heal(&id, action),
             Command::Backup(name) => self.backup(&name),
             Command::Metrics(format) => self.metrics(format),
+            Command::Logs(asked) => self.logs(&asked),
             Command::Watch { after, count } => self.watch(after, count),
             Command::Ping => {
                 self.client.ping()?;

@@ -3,9 +3,11 @@
 #![expect(clippy::unwrap_used, reason = "a failure here is the test's")]
 
 mod alerts;
+mod dialects;
 mod documents;
 mod keys;
 mod limits;
+mod logs;
 mod process;
 mod resources;
 mod streams;

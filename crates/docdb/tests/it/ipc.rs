@@ -62,6 +62,9 @@ fn engine_of(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Arc<Engine>
         idle_timeout: Duration::from_secs(300),
         transaction_timeout: Duration::from_secs(30),
         operation_threads: 2,
+        slow_after: Duration::ZERO,
+        logs: None,
+        logs_close: Duration::from_secs(5),
     };
     change(&mut options);
     Engine::start(env, options).unwrap()

@@ -10,6 +10,7 @@ mod http;
 mod ipc;
 mod key;
 mod shell;
+mod syslog;
 mod wal;
 
 use std::process::{Command, Output};

@@ -37,8 +37,20 @@ fn another(setting: &Setting) -> (String, Vec<(&'static str, String)>) {
         match *only {
             Only::Is(name, value) => beside.push((name, value.to_owned())),
             Only::IsNot("wal.fsync.mode" | "http.listen" | "ipc.socket", _) => {}
+            Only::IsNot(name @ "logs.syslog.tls", _) => beside.push((name, "[::1]:2".to_owned())),
             Only::IsNot(name, _) => beside.push((name, "/other.pem".to_owned())),
         }
+    }
+    // What a listener with TLS needs besides itself.
+    if setting.name.starts_with("logs.syslog.tls") {
+        for name in ["logs.syslog.tls_cert", "logs.syslog.tls_key"] {
+            if name != setting.name {
+                beside.push((name, "/other.pem".to_owned()));
+            }
+        }
+    }
+    if setting.name == "logs.syslog.allow" {
+        beside.push(("logs.syslog.tcp", "[::1]:2".to_owned()));
     }
     if setting.name == "http.insecure" {
         beside.push(("http.listen", "0.0.0.0:1".to_owned()));
@@ -57,6 +69,8 @@ fn another(setting: &Setting) -> (String, Vec<(&'static str, String)>) {
         Kind::Url => "https://example.com/token".to_owned(),
         Kind::Origins => "https://example.com".to_owned(),
         Kind::Weights => "orders=4".to_owned(),
+        Kind::Streams => "nginx".to_owned(),
+        Kind::Networks => "10.0.0.0/8".to_owned(),
     };
     (value, beside)
 }
@@ -89,6 +103,9 @@ fn every_setting_can_be_given_by_each_of_the_three_ways_and_reaches_the_configur
             let before = plain.as_ref().map_or_else(|| defaults.clone(), |s| s.config(&MACHINE));
             assert_ne!(config, before, "{} changes nothing", setting.name);
             config.store_options().validate().unwrap();
+            if let Some(logs) = config.logs {
+                logs.store.check().unwrap();
+            }
         }
     }
 }
@@ -110,7 +127,9 @@ fn the_extremes_of_every_number_are_settings_that_the_store_takes() {
             | Kind::Address
             | Kind::Url
             | Kind::Origins
-            | Kind::Weights => continue,
+            | Kind::Weights
+            | Kind::Streams
+            | Kind::Networks => continue,
         };
         let (_, beside) = another(setting);
         let mut flags: Vec<(&str, &str)> = beside.iter().map(|(k, v)| (*k, v.as_str())).collect();
@@ -118,7 +137,11 @@ fn the_extremes_of_every_number_are_settings_that_the_store_takes() {
             flags.push((setting.name, value));
             let settings = Settings::of_text("", &sources(&[], &flags));
             let settings = settings.unwrap_or_else(|e| panic!("{}: {e}", setting.name));
-            settings.config(&MACHINE).store_options().validate().unwrap();
+            let config = settings.config(&MACHINE);
+            config.store_options().validate().unwrap();
+            if let Some(logs) = config.logs {
+                logs.store.check().unwrap();
+            }
             flags.pop();
         }
     }
@@ -332,6 +355,11 @@ fn settings_that_contradict_each_other_are_refused() {
         ("http.listen = 'off'\nipc.socket = 'off'", "rule=not off together with ipc.socket"),
         ("http.insecure = true", "rule=true means something only when http.listen is beyond"),
         ("db.memory_mb = 128\nmemory.total_mb = 64", "rule=at most memory.total_mb"),
+        ("logs.batch_size = 4000\nlogs.queue_size = 3999", "rule=at least logs.batch_size"),
+        ("logs.syslog.tcp = '0.0.0.0:2253'", "rule=beyond loopback only with logs.syslog.allow"),
+        ("logs.syslog.udp = '[::]:2253'", "rule=beyond loopback only with logs.syslog.allow"),
+        ("logs.syslog.tls = '127.0.0.1:1'", "rule=only with logs.syslog.tls_cert and"),
+        ("logs.syslog.allow = '10.0.0.0/8'", "rule=only with logs.syslog.tcp, udp or tls"),
     ] {
         let errors = refusals(text, &[], &[]);
         assert!(errors.len() == 1 && errors[0].contains(expected), "{errors:?}");

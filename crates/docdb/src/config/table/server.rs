@@ -310,6 +310,16 @@ pub(super) const ROWS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        name: "log.slow_after",
+        kind: time(millis(1), hours(1)),
+        default: "1s",
+        empty: Some("no operation is told"),
+        what: "An operation that takes longer is told in a line, with its kind and its time.",
+        trade: "Shorter tells of more, and writes more lines when the server is slow anyway.",
+        reader: Reader::Reports,
+        ..ROW
+    },
+    Setting {
         name: "alerts.webhook_url",
         kind: Kind::Url,
         default: "",

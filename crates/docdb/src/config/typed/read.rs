@@ -74,6 +74,7 @@ impl<'a> Reader<'a> {
                 max_batch_size: self.size("healing.max_batch_size"),
             },
             log: self.log(),
+            logs: self.logs(),
             alerts: Alerts {
                 webhook_url: Some(self.text("alerts.webhook_url"))
                     .filter(|url| !url.is_empty())
@@ -169,6 +170,7 @@ impl<'a> Reader<'a> {
                 "json" => LogFormat::Json,
                 _ => LogFormat::Text,
             },
+            slow_after: self.time("log.slow_after"),
         }
     }
 
@@ -178,16 +180,16 @@ impl<'a> Reader<'a> {
         self.settings.entry(name).value()
     }
 
-    fn is(&self, name: &str) -> bool {
+    pub(super) fn is(&self, name: &str) -> bool {
         *self.value(name) == Value::Bool(true)
     }
 
-    fn text(&self, name: &str) -> &'a str {
+    pub(super) fn text(&self, name: &str) -> &'a str {
         let Value::Text(text) = self.value(name) else { panic!("{name} is no text") };
         text
     }
 
-    fn time(&self, name: &str) -> Duration {
+    pub(super) fn time(&self, name: &str) -> Duration {
         let Value::Time(time) = self.value(name) else { panic!("{name} is no time") };
         *time
     }
@@ -197,23 +199,23 @@ impl<'a> Reader<'a> {
         *ratio
     }
 
-    fn number(&self, name: &str) -> u64 {
+    pub(super) fn number(&self, name: &str) -> u64 {
         let (Value::Count(n) | Value::Bytes(n)) = self.value(name) else {
             panic!("{name} is no number");
         };
         *n
     }
 
-    fn count(&self, name: &str) -> u32 {
+    pub(super) fn count(&self, name: &str) -> u32 {
         u32::try_from(self.number(name)).expect("its row's most fits in 32 bits")
     }
 
-    fn size(&self, name: &str) -> usize {
+    pub(super) fn size(&self, name: &str) -> usize {
         usize::try_from(self.number(name)).expect("its row's most fits in 32 bits")
     }
 
     /// None for 0.
-    fn some(&self, name: &str) -> Option<u64> {
+    pub(super) fn some(&self, name: &str) -> Option<u64> {
         Some(self.number(name)).filter(|n| *n > 0)
     }
 

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use base::words::Name;
 
+use crate::config::Network;
 use crate::config::table::{Kind, Setting};
 
 /// What turns a listener off.
@@ -140,6 +141,40 @@ pub(in crate::config) fn origins(text: &str) -> Option<Vec<String>> {
     (is_any || are_all).then_some(items)
 }
 
+/// Names of programs, in order and each once; `*` alone for all.
+pub(in crate::config) fn streams(text: &str) -> Option<Vec<String>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let mut items: Vec<String> = text.split(',').map(|item| item.trim().to_owned()).collect();
+    items.sort();
+    items.dedup();
+    let is_name = |item: &String| {
+        let fits = (1..=logstore::FIELD_BYTES_MAX).contains(&item.len());
+        fits && item != "*" && !item.contains(char::is_control)
+    };
+    let is_all = items.len() == 1 && items.iter().all(|item| item == "*");
+    let are_names = items.len() <= ITEMS_MAX && items.iter().all(is_name);
+    (is_all || are_names).then_some(items)
+}
+
+/// Blocks of IP addresses, in order and each once.
+pub(in crate::config) fn networks(text: &str) -> Option<Vec<Network>> {
+    if text.is_empty() {
+        return Some(Vec::new());
+    }
+    let items = text.split(',').map(|item| item.trim().parse().ok());
+    let mut items: Vec<Network> = items.collect::<Option<_>>()?;
+    items.sort();
+    items.dedup();
+    (items.len() <= ITEMS_MAX).then_some(items)
+}
+
+/// Blocks as they are read.
+pub(super) fn show_networks(networks: &[Network]) -> String {
+    networks.iter().map(ToString::to_string).collect::<Vec<_>>().join(",")
+}
+
 /// Databases with their weights.
 pub(in crate::config) fn weights(text: &str) -> Option<BTreeMap<Name, u32>> {
     let mut found = BTreeMap::new();
@@ -251,6 +286,15 @@ mod tests {
         assert_eq!(origins("http://a, https://b:8").map(|found| found.len()), Some(2));
         for bad in ["a", "http://a/", "http://", "*,http://a", "http://a,", "null"] {
             assert_eq!(origins(bad), None, "{bad}");
+        }
+        assert_eq!(streams("nginx, caddy,nginx").unwrap(), ["caddy", "nginx"]);
+        assert_eq!((streams("*").unwrap().len(), streams("").unwrap().len()), (1, 0));
+        for bad in [",", "a,", "*,a", "a\u{0}"] {
+            assert_eq!(streams(bad), None, "{bad}");
+        }
+        assert_eq!(show_networks(&networks("::1, 10.0.0.0/8").unwrap()), "10.0.0.0/8,::1/128");
+        for bad in [",", "10.0.0.1/8", "localhost"] {
+            assert_eq!(networks(bad), None, "{bad}");
         }
         assert_eq!(weights("b=2, a=1000").map(|found| show_weights(&found)).unwrap(), "a=1000,b=2");
         for bad in ["a", "a=", "a=0", "a=1001", "a=1,a=2", "..=1", "a=1,", "a=-1"] {

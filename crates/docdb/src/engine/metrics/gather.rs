@@ -59,6 +59,12 @@ impl Engine {
         for category in Category::ALL {
             self.count(&ERRORS, &[category.name()], self.tracker.total(category));
         }
+        if let Some(logs) = &self.logs {
+            // Sets the gauges; a file that cannot be looked at leaves them as they were.
+            if let Err(error) = logs.store().stats() {
+                tracing::warn!(%error, "the log store was not measured");
+            }
+        }
         if let Ok(space) = self.env.disk.space(&self.options.dir) {
             self.gauge(&DISK_FREE, &[], space.available);
         }

@@ -1,6 +1,7 @@
 //! Commands about a whole database or server: what they answer is a report.
 
 use client::{ErrorCode, HealAction, Id, MetricsFormat, Value};
+use serde_json::json;
 
 use super::{Fault, Result, Session};
 use crate::shell::command::Job;
@@ -67,6 +68,21 @@ impl Session<'_> {
     pub(super) fn backup(&mut self, name: &str) -> Result {
         let report = self.database.backup(name)?;
         self.report(&report)
+    }
+
+    pub(super) fn logs(&mut self, asked: &[(&'static str, String)]) -> Result {
+        let mut request = json!({ "op": "search" });
+        for (name, value) in asked {
+            request[*name] = value.as_str().into();
+        }
+        let page = self.client.logs(&request)?;
+        let entries = page["entries"].as_array().map_or(&[][..], Vec::as_slice);
+        let more = if page["next"].is_null() { "no" } else { "yes" };
+        self.out.ok(&format!("entries={} more={more}", entries.len()))?;
+        for entry in entries {
+            self.out.line(&crate::log_search::line_of(entry))?;
+        }
+        Ok(())
     }
 
     pub(super) fn metrics(&mut self, format: MetricsFormat) -> Result {

@@ -53,7 +53,9 @@ fn covers(grant: &str, needed: &str) -> bool {
 
 #[test]
 fn every_route_asks_for_a_key_that_allows_it_and_for_no_more() {
-    const GRANTS: [&str; 7] = [
+    const GRANTS: [&str; 9] = [
+        "@logs=read",
+        "@logs=write",
         "*=read",
         "*=write",
         "*=admin",

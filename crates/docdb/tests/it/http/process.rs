@@ -256,3 +256,79 @@ fn run_with(dir: &Path, address: &str) -> (Option<i32>, String) {
         .unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
 }
+
+/// Sends entries until the server is gone; returns the messages of those that were acknowledged, and
+/// of the request that was not answered.
+fn send_logs(address: SocketAddr, writer: usize) -> (Vec<String>, Vec<String>) {
+    let mut client = Client::to(address);
+    let mut acknowledged = Vec::new();
+    for request in 0.. {
+        let messages: Vec<String> =
+            (0..20).map(|n| format!("writer {writer} request {request} entry {n}")).collect();
+        let lines: Vec<String> = messages
+            .iter()
+            .map(|message| format!("{{\"app_name\":\"killed\",\"message\":\"{message}\"}}\n"))
+            .collect();
+        if !client.try_post("/v1/logs/ingest", &lines.concat()) {
+            return (acknowledged, messages);
+        }
+        acknowledged.extend(messages);
+    }
+    unreachable!("the server is killed before")
+}
+
+#[test]
+fn log_entries_that_were_acknowledged_survive_a_kill_and_are_there_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let data = dir.path().join("data");
+    let (mut acknowledged, mut open) = (Vec::new(), Vec::new());
+    for cycle in 0..3 {
+        let server = Server::start(&data);
+        let address = server.address;
+        let writers: Vec<_> = (0..4)
+            .map(|n| {
+                base::workers::spawn("sender", move || send_logs(address, cycle * 4 + n)).unwrap()
+            })
+            .collect();
+        let mut client = Client::to(address);
+        let stored = |client: &mut Client| {
+            let top = client.ask("GET", "/v1/logs/top?field=app_name&app_name=killed", &[], b"");
+            top.json()["total"].as_u64().unwrap()
+        };
+        let before = acknowledged.len() as u64;
+        while stored(&mut client) < before + 500 {}
+        server.signal("-KILL");
+        for writer in writers {
+            let (done, undone) = writer.join().unwrap();
+            acknowledged.extend(done);
+            open.extend(undone);
+        }
+        assert_eq!(server.code(), None);
+    }
+    let server = Server::start(&data);
+    let mut client = Client::to(server.address);
+    let mut found = std::collections::BTreeMap::<String, u64>::new();
+    let mut cursor = String::new();
+    loop {
+        let path = format!("/v1/logs?app_name=killed&limit=1000{cursor}");
+        let page = client.ask("GET", &path, &[], b"").json();
+        for entry in page["entries"].as_array().unwrap() {
+            *found.entry(entry["message"].as_str().unwrap().to_owned()).or_default() += 1;
+        }
+        assert_eq!(page["unreadable"], serde_json::json!([]));
+        match page["next"].as_str() {
+            Some(next) => cursor = format!("&cursor={next}"),
+            None => break,
+        }
+    }
+    assert!(acknowledged.len() >= 1000, "{}", acknowledged.len());
+    for message in &acknowledged {
+        assert_eq!(found.remove(message), Some(1), "{message}");
+    }
+    // What was not answered may be there or not, and is not there twice.
+    for (message, count) in found {
+        assert!(count == 1 && open.contains(&message), "{message}: {count}");
+    }
+    server.signal("-TERM");
+    assert_eq!(server.code(), Some(0));
+}

@@ -208,6 +208,21 @@ impl Client {
         Some(self.receive("PUT").status)
     }
 
+    /// Posts lines of JSON; says whether they were acknowledged before the connection was gone.
+    pub(super) fn try_post(&mut self, path: &str, body: &str) -> bool {
+        let head =
+            format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
+        if self.stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).is_err() {
+            return false;
+        }
+        while !self.read.windows(4).any(|w| w == b"\r\n\r\n") {
+            if self.fill() == 0 {
+                return false;
+            }
+        }
+        self.receive("POST").status == 200
+    }
+
     /// Reads one answer.
     #[track_caller]
     pub(super) fn receive(&mut self, method: &str) -> Answer {

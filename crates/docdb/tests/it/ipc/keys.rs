@@ -121,7 +121,7 @@ fn calls() -> Vec<(Call<'static>, Option<&'static str>)> {
         (Call::Backup { name: "b" }, Some("admin")),
         (Call::ListDbs(listing), Some("*=read")),
         (Call::Metrics(MetricsFormat::Prometheus), Some("*=read")),
-        (Call::Logs("{}"), Some("*=read")),
+        (Call::Logs("{\"op\":\"search\"}"), Some("*=read")),
         (Call::DropDb { name: "other" }, Some("*=admin")),
         (Call::OpenDb { name: "default", mode: OpenMode::Existing }, Some("read")),
         (Call::CloseDb, None),

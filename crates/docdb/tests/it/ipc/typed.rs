@@ -240,7 +240,8 @@ fn what_the_server_does_not_do_yet_is_refused_as_such() {
         let error = connection.call(database, 0, call).unwrap().answer().unwrap_err();
         assert!(error.is(ErrorCode::Unsupported), "{error}");
     }
-    let error = connection.call(0, 0, Call::Logs("{}")).unwrap().answer().unwrap_err();
+    let search = Call::Logs("{\"op\":\"search\"}");
+    let error = connection.call(0, 0, search).unwrap().answer().unwrap_err();
     assert!(error.is(ErrorCode::Unsupported), "{error}");
     for (number, transaction, code) in [
         (0, 0, ErrorCode::DbNotOpen),

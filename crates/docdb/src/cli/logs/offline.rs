@@ -1,0 +1,91 @@
+//! `docdb logs backup` and `restore`: copies of the logs of a server that does not run. Of one that
+//! does, `POST /v1/logs/backup` makes the same.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use logstore::{
+    BackupReport, BatchedSqliteStorage, Environment, LogStorage as _, Options, check_backup,
+    restore_backup,
+};
+use serde_json::json;
+
+use crate::cli::coded;
+use crate::cli::place::{absolute, environment, require_dir};
+use crate::engine::logs_dir;
+
+/// How long what waits may take to be written: nothing waits in a store that only was opened.
+const CLOSE_TIME: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// Where a backup goes.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Backup {
+    /// The directory of the backup, which is not there yet
+    dir: PathBuf,
+    /// Check the backup that is there, and take none
+    #[arg(long, conflicts_with = "data_dir")]
+    check: bool,
+    /// The data directory; no server may have it open
+    #[arg(long, value_name = "DIR", default_value = "./docdb-data")]
+    data_dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// Where a backup comes from.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Restore {
+    /// The directory of the backup
+    dir: PathBuf,
+    /// The data directory, which must have no logs
+    #[arg(long, value_name = "DIR", default_value = "./docdb-data")]
+    data_dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+/// The logs of a data directory, opened without a server.
+pub(super) fn open(data: &Path) -> io::Result<BatchedSqliteStorage> {
+    let logs = logs_dir(&absolute(data)?);
+    require_dir("logs", &logs, "; --data-dir says where the data directory is")?;
+    BatchedSqliteStorage::open(&logs, Options::default(), Environment::system())
+        .map_err(|error| coded(&error))
+}
+
+/// Closes it.
+pub(super) fn close(store: &BatchedSqliteStorage) -> io::Result<()> {
+    store.close(CLOSE_TIME).map(drop).map_err(|error| coded(&error))
+}
+
+pub(super) fn backup(arguments: &Backup, out: &mut dyn Write) -> io::Result<()> {
+    let dir = absolute(&arguments.dir)?;
+    if arguments.check {
+        require_dir("backup", &dir, "")?;
+        let report = check_backup(&*environment().disk, &dir).map_err(|error| coded(&error))?;
+        return show("checked", &report, arguments.json, out);
+    }
+    let store = open(&arguments.data_dir)?;
+    let taken = store.backup(&dir).map_err(|error| coded(&error));
+    close(&store)?;
+    show("copied", &taken?, arguments.json, out)
+}
+
+pub(super) fn restore(arguments: &Restore, out: &mut dyn Write) -> io::Result<()> {
+    let (from, data) = (absolute(&arguments.dir)?, absolute(&arguments.data_dir)?);
+    require_dir("backup", &from, "")?;
+    require_dir("data directory", &data, "; start a server on it once, or restore a database")?;
+    let disk = environment().disk;
+    let report = restore_backup(&*disk, &from, &logs_dir(&data)).map_err(|error| coded(&error))?;
+    show("restored", &report, arguments.json, out)
+}
+
+fn show(what: &str, report: &BackupReport, as_json: bool, out: &mut dyn Write) -> io::Result<()> {
+    let BackupReport { partitions, entries, bytes } = *report;
+    if as_json {
+        let shape = json!({ "partitions": partitions, "entries": entries, "bytes": bytes });
+        return writeln!(out, "{shape:#}");
+    }
+    writeln!(out, "{what} {entries} entries in {partitions} files, {bytes} bytes")
+}

@@ -1,0 +1,403 @@
+//! Entries as JSON: docdb's own format, and what loggers that write JSON make of it.
+//!
+//! | field, or | is |
+//! |---|---|
+//! | `time`, `timestamp`, `@timestamp`, `ts` | when it happened: RFC 3339, or a number since 1970 |
+//! | `severity`, `level` | a name or number of [`fields::severity`] |
+//! | `facility` | 0 to 23 |
+//! | `hostname`, `host` | the machine |
+//! | `app_name`, `service`, `logger` | the program |
+//! | `proc_id`, `pid` | the process |
+//! | `msg_id` | the kind of message |
+//! | `message`, `msg` | the message |
+//! | `structured_data` | an object whose fields are taken as they are |
+//!
+//! Of two names for one thing the first of the table counts, and the other is a field like any
+//! other: those go to the structured data. A field whose value makes no sense goes there too, and
+//! the entry is marked; what is no object at all is the message of an entry that is marked.
+
+use logstore::{Entry, Marks, Severity, UnixNanos};
+use serde::de::{Deserializer as _, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use super::decoded::{Entries, Undecoded};
+use super::syslog::Extent;
+use super::{fields, time};
+
+/// Longest line that is looked at; of a longer one the beginning is kept.
+pub const LINE_BYTES_MAX: usize = 1024 * 1024;
+
+/// What an entry has that does not say it itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The machine.
+    pub hostname: String,
+    /// The program.
+    pub app_name: String,
+    /// How bad it is; `info` when nobody says so.
+    pub severity: Option<Severity>,
+    /// Where it came from.
+    pub source: String,
+}
+
+impl Defaults {
+    fn entry(&self, received: UnixNanos) -> Entry {
+        let mut entry = Entry::new(received, "");
+        entry.hostname.clone_from(&self.hostname);
+        entry.app_name.clone_from(&self.app_name);
+        entry.source.clone_from(&self.source);
+        entry.severity = self.severity.unwrap_or(Severity::Info);
+        entry
+    }
+}
+
+/// An entry of a line; none for one that is blank.
+#[must_use]
+pub fn line(line: &[u8], received: UnixNanos, defaults: &Defaults) -> Option<Entry> {
+    let line = line.trim_ascii();
+    if line.is_empty() {
+        return None;
+    }
+    if line.len() <= LINE_BYTES_MAX
+        && line.first() == Some(&b'{')
+        && let Ok(Value::Object(object)) = serde_json::from_slice(line)
+    {
+        return Some(self::object(object, received, defaults));
+    }
+    Some(plain(line, received, defaults, Marks::UNPARSED))
+}
+
+/// What a line of a stream holds: an entry, or the entries of an array in one line. Adds them to
+/// `entries`.
+///
+/// # Errors
+/// [`Undecoded::TooLarge`].
+pub fn of_line(
+    line: &[u8],
+    extent: Extent,
+    received: UnixNanos,
+    defaults: &Defaults,
+    entries: &mut Entries,
+) -> Result<(), Undecoded> {
+    if extent == Extent::Cut {
+        let marks = Marks::UNPARSED.with(Marks::CUT);
+        return entries.push(plain(line, received, defaults, marks));
+    }
+    if line.trim_ascii_start().starts_with(b"[")
+        && let Ok(Value::Array(values)) = serde_json::from_slice(line)
+    {
+        for value in values {
+            entries.push(self::value(value, received, defaults))?;
+        }
+        return Ok(());
+    }
+    match self::line(line, received, defaults) {
+        Some(entry) => entries.push(entry),
+        None => Ok(()),
+    }
+}
+
+/// The entries of a whole document: an array of them, or one object. They are made one by one, so
+/// that what is held is bounded by what they may be together.
+///
+/// # Errors
+/// When it is neither, or too much.
+pub fn document(
+    body: &[u8],
+    received: UnixNanos,
+    defaults: &Defaults,
+) -> Result<Entries, Undecoded> {
+    let mut reading = Document { received, defaults, entries: Entries::default(), too_large: None };
+    let mut deserializer = serde_json::Deserializer::from_slice(body);
+    let read = deserializer.deserialize_any(&mut reading).and_then(|()| deserializer.end());
+    match (reading.too_large, read) {
+        (Some(refused), _) => Err(refused),
+        (None, Ok(())) => Ok(reading.entries),
+        (None, Err(error)) => Err(Undecoded::malformed(format!(
+            "the body is neither an array of entries nor an entry: {error}"
+        ))),
+    }
+}
+
+/// Makes entries as values come.
+struct Document<'d> {
+    received: UnixNanos,
+    defaults: &'d Defaults,
+    entries: Entries,
+    too_large: Option<Undecoded>,
+}
+
+impl Document<'_> {
+    fn add<E: serde::de::Error>(&mut self, value: Value) -> Result<(), E> {
+        let entry = self::value(value, self.received, self.defaults);
+        self.entries.push(entry).map_err(|refused| {
+            let error = E::custom(&refused);
+            self.too_large = Some(refused);
+            error
+        })
+    }
+}
+
+impl<'de> Visitor<'de> for &mut Document<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an array or an object")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut values: A) -> Result<(), A::Error> {
+        while let Some(value) = values.next_element()? {
+            self.add(value)?;
+        }
+        Ok(())
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<(), A::Error> {
+        let mut object = Map::new();
+        while let Some(name) = members.next_key()? {
+            object.insert(name, members.next_value()?);
+        }
+        self.add(Value::Object(object))
+    }
+}
+
+/// An entry whose message is a line, whatever it holds.
+#[must_use]
+pub fn plain(line: &[u8], received: UnixNanos, defaults: &Defaults, marks: Marks) -> Entry {
+    let read = Entry::from_bytes(received, line);
+    let mut entry = defaults.entry(received);
+    entry.marks = read.marks.with(marks);
+    entry.message = read.message;
+    entry
+}
+
+/// An entry of any JSON value, as elements of an array are.
+#[must_use]
+pub fn value(value: Value, received: UnixNanos, defaults: &Defaults) -> Entry {
+    if let Value::Object(object) = value {
+        return self::object(object, received, defaults);
+    }
+    let mut entry = defaults.entry(received);
+    entry.message = fields::text(value);
+    entry.marks = Marks::UNPARSED;
+    entry
+}
+
+/// An entry of an object.
+#[must_use]
+pub fn object(mut object: Map<String, Value>, received: UnixNanos, defaults: &Defaults) -> Entry {
+    let mut entry = defaults.entry(received);
+    let mut odd = Odd::default();
+    if let Some(value) = odd.take(&mut object, &["time", "timestamp", "@timestamp", "ts"], time_of)
+    {
+        entry.time = value;
+    }
+    if let Some(value) = odd.take(&mut object, &["severity", "level"], severity_of) {
+        entry.severity = value;
+    }
+    if let Some(value) = odd.take(&mut object, &["facility"], facility_of) {
+        entry.facility = value;
+    }
+    let texts: [(&[&str], &mut String); 5] = [
+        (&["hostname", "host"], &mut entry.hostname),
+        (&["app_name", "service", "logger"], &mut entry.app_name),
+        (&["proc_id", "pid"], &mut entry.proc_id),
+        (&["msg_id"], &mut entry.msg_id),
+        (&["message", "msg"], &mut entry.message),
+    ];
+    for (names, field) in texts {
+        if let Some(text) = odd.take(&mut object, names, scalar_of) {
+            *field = text;
+        }
+    }
+    let mut data = Map::new();
+    if let Some(given) = odd.take(&mut object, &["structured_data"], object_of) {
+        data = given;
+    }
+    if odd.is_any {
+        entry.marks = entry.marks.with(Marks::UNPARSED);
+    }
+    // What is left; what the sender calls structured data wins over a field beside it.
+    for (name, value) in object {
+        data.entry(name).or_insert(value);
+    }
+    fields::set_structured(&mut entry, &data);
+    entry
+}
+
+/// Whether a field had a value that makes no sense.
+#[derive(Debug, Default)]
+struct Odd {
+    is_any: bool,
+}
+
+impl Odd {
+    /// Takes the first of some fields that is there. One that cannot be read stays where it is.
+    fn take<T>(
+        &mut self,
+        object: &mut Map<String, Value>,
+        names: &[&str],
+        read: fn(&Value) -> Option<T>,
+    ) -> Option<T> {
+        let name = names.iter().find(|name| object.get(**name).is_some_and(|v| !v.is_null()))?;
+        let found = object.get(*name).and_then(read);
+        match found {
+            Some(_) => drop(object.remove(*name)),
+            None => self.is_any = true,
+        }
+        found
+    }
+}
+
+fn time_of(value: &Value) -> Option<UnixNanos> {
+    match value {
+        Value::String(text) => time::rfc3339(text)
+            .or_else(|| text.parse().ok().map(time::of_number))
+            .or_else(|| text.parse().ok().and_then(time::of_seconds)),
+        Value::Number(number) => number
+            .as_i64()
+            .map(time::of_number)
+            .or_else(|| number.as_f64().and_then(time::of_seconds)),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn severity_of(value: &Value) -> Option<Severity> {
+    match value {
+        Value::String(text) => fields::severity(text),
+        Value::Number(number) => fields::severity(&number.to_string()),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn facility_of(value: &Value) -> Option<u8> {
+    let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
+    u8::try_from(number).ok().filter(|number| *number <= 23)
+}
+
+/// A string, a number or a truth value; an object is no name and no message.
+fn scalar_of(value: &Value) -> Option<String> {
+    match value {
+        Value::String(_) | Value::Number(_) | Value::Bool(_) => Some(fields::text(value.clone())),
+        Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+fn object_of(value: &Value) -> Option<Map<String, Value>> {
+    value.as_object().cloned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use logstore::MESSAGE_BYTES_MAX;
+    use serde_json::json;
+
+    const NOW: UnixNanos = UnixNanos(1_769_903_999_000_000_000);
+
+    fn read(text: &str) -> Entry {
+        line(text.as_bytes(), NOW, &Defaults::default()).unwrap()
+    }
+
+    fn data(entry: &Entry) -> Value {
+        serde_json::from_str(&entry.structured_data).unwrap_or_default()
+    }
+
+    #[test]
+    fn every_field_has_its_place() {
+        let entry = read(
+            r#"{"time":"2026-01-31T23:59:58.000000001Z","severity":"err","facility":4,
+                "hostname":"web1","app_name":"nginx","proc_id":77,"msg_id":"M1",
+                "message":"disk full","structured_data":{"code":507},"extra":[1]}"#,
+        );
+        assert_eq!(entry.time, UnixNanos(NOW.0 - 999_999_999));
+        assert_eq!((entry.severity, entry.facility), (Severity::Error, 4));
+        assert_eq!((&*entry.hostname, &*entry.app_name), ("web1", "nginx"));
+        assert_eq!((&*entry.proc_id, &*entry.msg_id, &*entry.message), ("77", "M1", "disk full"));
+        assert_eq!(data(&entry), json!({ "code": 507, "extra": [1] }));
+        assert_eq!(entry.marks, Marks::NONE);
+    }
+
+    #[test]
+    fn other_loggers_names_are_understood() {
+        let entry =
+            read(r#"{"ts":1769903999.5,"level":"WARN","msg":"slow","logger":"db","pid":1}"#);
+        assert_eq!(entry.time, UnixNanos(NOW.0 + 500_000_000));
+        assert_eq!((entry.severity, &*entry.app_name), (Severity::Warning, "db"));
+        assert_eq!((&*entry.proc_id, &*entry.message), ("1", "slow"));
+        assert_eq!(entry.structured_data, "");
+        // The first name counts, the other is a field.
+        let entry = read(r#"{"message":"a","msg":"b","host":null,"hostname":"h"}"#);
+        assert_eq!((&*entry.message, &*entry.hostname), ("a", "h"));
+        assert_eq!(data(&entry), json!({ "msg": "b", "host": null }));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_kept_and_marked() {
+        let entry = read(r#"{"time":"yesterday","level":"loud","facility":99,"msg":{"a":1}}"#);
+        assert_eq!((entry.time, entry.severity, entry.facility), (NOW, Severity::Info, 1));
+        let kept = json!({"time":"yesterday","level":"loud","facility":99,"msg":{"a":1}});
+        assert_eq!((data(&entry), entry.marks), (kept, Marks::UNPARSED));
+        for text in ["plain words", "[1]", "7", "{\"a\":", "{} x"] {
+            let entry = read(text);
+            assert_eq!((&*entry.message, entry.marks), (text, Marks::UNPARSED));
+        }
+        assert_eq!(line(b" \t\r", NOW, &Defaults::default()), None);
+        let entry = line(b"\xff", NOW, &Defaults::default()).unwrap();
+        assert_eq!(entry.marks, Marks::UNPARSED.with(Marks::INVALID_UTF8));
+    }
+
+    #[test]
+    fn a_line_of_ten_megabytes_is_kept_as_far_as_a_message_goes() {
+        let long = format!("{{\"message\":\"{}\"}}", "x".repeat(10_000_000));
+        let entry = read(&long);
+        assert!(entry.marks.has(Marks::UNPARSED));
+        assert!(entry.message.len() <= MESSAGE_BYTES_MAX + 4);
+    }
+
+    #[test]
+    fn a_document_is_an_array_or_one_entry() {
+        let read = |text: &str| document(text.as_bytes(), NOW, &Defaults::default());
+        let entries = read(r#" [{"message":"a"}, "b", 7, {"message":"c"}] "#).unwrap().into_list();
+        let messages: Vec<_> = entries.iter().map(|entry| entry.message.as_str()).collect();
+        assert_eq!(messages, ["a", "b", "7", "c"]);
+        assert!(entries[1].marks.has(Marks::UNPARSED) && !entries[3].marks.has(Marks::UNPARSED));
+        assert_eq!(read(r#"{"message":"a"}"#).unwrap().len(), 1);
+        assert!(read("[]").unwrap().is_empty());
+        for text in ["", "7", "[1", "[1]x", "{\"a\":}", "{\"message\":\"a\"}\n{}"] {
+            assert!(matches!(read(text), Err(Undecoded::Malformed(_))), "{text}");
+        }
+        let many = format!("[1{}]", ",1".repeat(crate::ingest::decoded::ENTRIES_MAX));
+        assert!(matches!(read(&many), Err(Undecoded::TooLarge(_))));
+    }
+
+    #[test]
+    fn an_array_in_a_line_is_its_entries() {
+        let mut entries = Entries::default();
+        for (text, extent) in [
+            ("[{\"message\":\"a\"},\"b\"]", Extent::Whole),
+            ("", Extent::Whole),
+            ("{\"m", Extent::Cut),
+        ] {
+            let defaults = Defaults::default();
+            of_line(text.as_bytes(), extent, NOW, &defaults, &mut entries).unwrap();
+        }
+        let entries = entries.into_list();
+        assert_eq!(entries.len(), 3);
+        assert_eq!(entries[2].marks, Marks::UNPARSED.with(Marks::CUT));
+    }
+
+    #[test]
+    fn defaults_fill_what_is_missing() {
+        let defaults = Defaults {
+            hostname: "h".to_owned(),
+            app_name: "a".to_owned(),
+            severity: Some(Severity::Notice),
+            source: "s".to_owned(),
+        };
+        let entry = line(br#"{"message":"m","host":"other"}"#, NOW, &defaults).unwrap();
+        assert_eq!((&*entry.hostname, &*entry.app_name, &*entry.source), ("other", "a", "s"));
+        assert_eq!(entry.severity, Severity::Notice);
+        assert_eq!(value(json!("x"), NOW, &defaults).app_name, "a");
+    }
+}
