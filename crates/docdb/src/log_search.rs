@@ -6,7 +6,7 @@
 //! | `text` | words, phrases, `OR`, `-`: see [`logstore::TextQuery`]; nothing typed is an error |
 //! | `severity_max` | entries as bad as this or worse: a number of syslog or a name |
 //! | `hostname`, `app_name`, `proc_id`, `msg_id`, `source`, `facility`, `severity` | one of several values, with commas between them; with `!` before them, none of them |
-//! | `sd` | values in the structured data: see [`conditions`] |
+//! | `sd` | values in the structured data: see [`conditions()`] |
 //! | `from`, `to` | times: RFC 3339, or nanoseconds since 1970; both ends belong to it |
 //! | `order` | `newest` first, or `oldest` |
 //! | `limit`, `cursor`, `back` | a page: so many, behind a place, or before it |

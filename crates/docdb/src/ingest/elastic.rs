@@ -6,7 +6,7 @@
 //! | `index`, `create` | an entry of the document on the next line |
 //! | `update`, `delete` | refused, each by itself: what is logged is not changed |
 //!
-//! The fields of a document are those of [`json`](super::json); those that the Elastic Common Schema
+//! The fields of a document are those of [`json`]; those that the Elastic Common Schema
 //! nests are looked for there too (`host.name`, `log.level`, `service.name`, `process.pid`,
 //! `event.code`). The index, and an id if one is given, stand in the structured data as `_index` and
 //! `_id`; a document without a program has its index for one.
