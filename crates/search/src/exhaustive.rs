@@ -10,6 +10,7 @@
 //! Invariant: the answer depends on which rows were given, not on their order, but for the last bits of sums
 //! of floats and for the choice of rows when a scan is cut short. Start with [`Exhaustive::new`].
 
+mod columns;
 mod distance;
 mod keep;
 
@@ -140,6 +141,24 @@ impl Exhaustive {
         match self.ranking.parts(row) {
             Some(parts) => keeper.add(Position { parts, id: row.id().clone() }, row),
             None => Ok(()),
+        }
+    }
+
+    /// Adds what another made of other rows, for the same query and schema.
+    ///
+    /// # Errors
+    /// As [`Exhaustive::add`].
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        self.work.scanned += other.work.scanned;
+        self.work.matched += other.work.matched;
+        self.work.is_cut |= other.work.is_cut;
+        self.totals.merge(other.totals)?;
+        for (facet, more) in self.facets.iter_mut().zip(other.facets) {
+            facet.merge(more)?;
+        }
+        match (&mut self.keeper, other.keeper) {
+            (Some(keeper), Some(more)) => keeper.merge(more),
+            _ => Ok(()),
         }
     }
 

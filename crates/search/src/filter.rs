@@ -23,6 +23,7 @@ use crate::path::Path;
 use crate::value::Value;
 
 pub use evaluate::Compiled;
+pub(crate) use evaluate::{Node, Probe, Source};
 pub(crate) use parse::Size;
 
 /// Most tests, `And`s, `Or`s and `Not`s in one filter.

@@ -8,6 +8,7 @@
 //! joins them into a query.
 
 pub mod aggregate;
+pub mod attributes;
 mod column;
 mod cursor;
 pub mod error;

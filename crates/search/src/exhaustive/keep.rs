@@ -12,7 +12,16 @@ use crate::schema::{Row, Schema};
 use crate::value::Value;
 
 /// Most positions that are kept for rows of many kinds.
-const POSITIONS_MAX: usize = 200_000;
+pub(super) const POSITIONS_MAX: usize = 200_000;
+
+/// What is said when there are more kinds, or more rows of them.
+pub(super) fn too_many_kinds() -> SearchError {
+    let reason = format!(
+        "there are more than {GROUPS_MAX} kinds, or {POSITIONS_MAX} rows of them; filter more, or \
+         take fewer of each"
+    );
+    SearchError::query("limit.per", reason)
+}
 
 /// Keeps the first positions of those that it is given.
 #[derive(Debug)]
@@ -52,28 +61,69 @@ impl Keeper {
         Ok(Self { after, offset: query.offset, limit: query.limit, kept })
     }
 
+    /// What makes a kind of row, and how many of each kind are kept; none when all rows are alike.
+    pub(super) fn kinds(&self) -> Option<(&[Column], usize)> {
+        match &self.kept {
+            Kept::All(_) => None,
+            Kept::PerKind { columns, limit, .. } => Some((columns, *limit)),
+        }
+    }
+
+    /// Where the last answer ended, and how many positions behind it are kept; of rows of many kinds those
+    /// before it are kept, too.
+    pub(super) fn bounds(&self) -> (Option<&Position>, usize) {
+        match &self.kept {
+            Kept::All(best) => (self.after.as_ref(), best.limit),
+            Kept::PerKind { .. } => (None, POSITIONS_MAX),
+        }
+    }
+
     /// Keeps a position if it is among the first.
     pub(super) fn add(&mut self, position: Position, row: &Row) -> Result<()> {
+        let kind = match &self.kept {
+            Kept::All(_) => Vec::new(),
+            Kept::PerKind { columns, .. } => {
+                columns.iter().map(|column| column.value(row).cloned()).collect()
+            }
+        };
+        self.add_of_kind(position, kind)
+    }
+
+    /// Keeps a position of a row of this kind if it is among the first.
+    pub(super) fn add_of_kind(
+        &mut self,
+        position: Position,
+        kind: Vec<Option<Value>>,
+    ) -> Result<()> {
         match &mut self.kept {
             Kept::All(best) => {
                 if self.after.as_ref().is_none_or(|after| position > *after) {
                     let _: usize = best.add(position);
                 }
             }
-            Kept::PerKind { columns, limit, kinds, count } => {
-                let kind: Vec<_> =
-                    columns.iter().map(|column| column.value(row).cloned()).collect();
+            Kept::PerKind { limit, kinds, count, .. } => {
                 *count += kinds.entry(kind).or_insert_with(|| Best::new(*limit)).add(position);
                 if kinds.len() > GROUPS_MAX || *count > POSITIONS_MAX {
-                    let reason = format!(
-                        "there are more than {GROUPS_MAX} kinds, or {POSITIONS_MAX} rows of them; \
-                         filter more, or take fewer of each"
-                    );
-                    return Err(SearchError::query("limit.per", reason));
+                    return Err(too_many_kinds());
                 }
             }
         }
         Ok(())
+    }
+
+    /// Keeps the first of the positions that another kept, for the same query.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        match other.kept {
+            Kept::All(best) => best
+                .heap
+                .into_iter()
+                .try_for_each(|position| self.add_of_kind(position, Vec::new())),
+            Kept::PerKind { kinds, .. } => kinds.into_iter().try_for_each(|(kind, best)| {
+                best.heap
+                    .into_iter()
+                    .try_for_each(|position| self.add_of_kind(position, kind.clone()))
+            }),
+        }
     }
 
     /// The rows of the answer in their order, and whether there are more.

@@ -205,7 +205,10 @@ fn compile_test(test: &Test, schema: &Schema, place: &Place<'_>) -> Result<Node>
                 Op::IGlob => pattern::glob(text, Case::Insensitive),
                 _ => pattern::regex(text, Case::Sensitive),
             };
-            Probe::Matches(compiled.map_err(|reason| SearchError::query(at, reason))?)
+            let compiled = compiled.map_err(|reason| SearchError::query(at, reason))?;
+            let beginning =
+                if test.op == Op::Glob { pattern::beginning(text) } else { Box::default() };
+            Probe::Matches(compiled, beginning)
         }
         (_, Op::Glob | Op::IGlob | Op::Regex) => {
             return Err(SearchError::query(at, "a pattern is a string"));
@@ -304,9 +307,7 @@ fn many(
             if has_null {
                 return in_array("compare with values");
             }
-            let whole = Value::Array(found.into());
-            let range = (Bound::Included(whole.clone()), Bound::Included(whole));
-            return Ok(Node::Probe(source, Probe::Whole(range)));
+            return Ok(Node::Probe(source, Probe::Whole(Value::Array(found.into()))));
         }
         Op::In => {
             let wanted = "one value (ContainsAny tests the elements of an array)";

@@ -43,6 +43,11 @@ impl Scorer {
     pub fn score(&self, row: &Row) -> f64 {
         self.node.score(row).unwrap_or(0.0)
     }
+
+    /// Appends the attributes that it looks at, none for the id.
+    pub(crate) fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
+        self.node.attributes(out);
+    }
 }
 
 fn compile(rank: &Rank, schema: &Schema, place: &Place<'_>) -> Result<Node> {
@@ -125,6 +130,18 @@ fn bend(number: f64, curve: &Curve) -> f64 {
 }
 
 impl Node {
+    fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Attribute(number) => out.push(Some(*number)),
+            Self::Filter(filter) => filter.attributes(out),
+            Self::Sum(nodes) | Self::Max(nodes) | Self::Product(nodes) => {
+                nodes.iter().for_each(|node| node.attributes(out));
+            }
+            Self::Dist(of, _) | Self::Saturate(of, _) | Self::Decay(of, _) => of.attributes(out),
+        }
+    }
+
     /// Recursion ends at the depth that expressions may have.
     fn score(&self, row: &Row) -> Option<f64> {
         match self {

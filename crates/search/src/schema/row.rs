@@ -24,6 +24,17 @@ impl Row {
         Self { id: Value::of_id(id), values, vectors }
     }
 
+    /// A row of values that were read from an index; it has no vectors.
+    pub(crate) fn of_values(id: Value, mut values: Vec<(FieldNo, Value)>) -> Self {
+        values.sort_unstable_by_key(|(number, _)| *number);
+        Self { id, values, vectors: Vec::new() }
+    }
+
+    /// The row with these vectors.
+    pub(crate) fn with_vectors(self, vectors: Vec<(FieldNo, Vector)>) -> Self {
+        Self { vectors, ..self }
+    }
+
     /// The value of `id`.
     #[must_use]
     pub const fn id(&self) -> &Value {
