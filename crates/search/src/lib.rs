@@ -11,6 +11,7 @@ pub mod aggregate;
 pub mod attributes;
 mod column;
 mod cursor;
+pub mod documents;
 pub mod error;
 pub mod exhaustive;
 pub mod filter;
