@@ -1,5 +1,12 @@
 //! Tests of the crate as its users see it.
 
+mod block_cache;
 mod data;
 mod files;
+mod fixtures;
+mod local_store;
+mod manifests;
+mod remote_store;
+mod s3;
+mod stores;
 mod vectors;

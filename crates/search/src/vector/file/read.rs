@@ -1,14 +1,13 @@
 //! Opens a file, searches it by ranges, or loads all of it.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use std::fmt::Debug;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::{Cursor, HEADER_BYTES, Header, Layout, SUM_BYTES};
 use super::source::FileSource;
 use super::{Part, Written, checksum};
+use crate::storage::ReadRanges;
 use crate::vector::calibrate::{Calibration, Point};
 use crate::vector::error::VectorError;
 use crate::vector::index::{Centroids, Cluster, Index};
@@ -17,15 +16,6 @@ use crate::vector::list::{self, List, Summary};
 use crate::vector::rotation::Rotation;
 use crate::vector::search::{Scratch, Searcher};
 use crate::vector::{Hit, Request, Space, VectorIndex, hits};
-
-/// Something to read ranges of bytes from.
-pub trait ReadRanges: Debug + Send + Sync {
-    /// The bytes of each range, in their order. One call is one round trip, however many ranges.
-    ///
-    /// # Errors
-    /// When any of them cannot be read in full.
-    fn read(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Vec<u8>>>;
-}
 
 /// A file that is open: what a search needs to begin with is in memory, the rest is read when it is
 /// needed.

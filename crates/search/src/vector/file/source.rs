@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::Part;
 use super::layout::{Cursor, MAP_ROWS, SUM_BYTES};
-use super::read::{ReadRanges, VectorFile, damaged, read, sealed};
+use super::read::{VectorFile, damaged, read, sealed};
+use crate::storage::ReadRanges;
 use crate::vector::error::VectorError;
 use crate::vector::source::{Found, Rows, Source};
 
