@@ -22,6 +22,7 @@ pub mod keys;
 pub mod mutate;
 pub mod name;
 pub mod patch;
+pub mod search_manifest;
 pub mod search_query;
 pub mod search_schema;
 pub mod shell_line;
@@ -58,6 +59,7 @@ pub const ALL: &[Target] = &[
     Target { name: "keys", run: keys::run, seeds: keys::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
+    Target { name: "search_manifest", run: search_manifest::run, seeds: search_manifest::seeds },
     Target { name: "search_query", run: search_query::run, seeds: search_query::seeds },
     Target { name: "search_schema", run: search_schema::run, seeds: search_schema::seeds },
     Target { name: "shell_line", run: shell_line::run, seeds: shell_line::seeds },
