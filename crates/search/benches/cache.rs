@@ -11,7 +11,7 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use search::storage::cache::{
     BLOCK_BYTES, Blocks, Cache, CachedObject, MemoryCache, TieredCache, TieredOptions,
 };
-use search::storage::{LocalStore, Name, Object, ReadRanges, Store, StoreRef};
+use search::storage::{LocalStore, Name, Object, ReadRanges, StoreRef};
 
 const BLOCKS: u64 = 256;
 const READ_BYTES: u64 = 4096;
@@ -47,7 +47,8 @@ fn cache(criterion: &mut Criterion) {
         });
     };
     let hit = cached(&store, &name, Box::new(MemoryCache::new(ROOM)));
-    search::storage::cache::warm(&[hit.clone()], u64::MAX).expect("the object is there");
+    search::storage::cache::warm(std::slice::from_ref(&hit), u64::MAX)
+        .expect("the object is there");
     reads("hit", &hit);
     // Room for no block at all.
     let miss = cached(&store, &name, Box::new(MemoryCache::new(1)));
@@ -59,7 +60,8 @@ fn cache(criterion: &mut Criterion) {
     };
     let tiers = Arc::new(TieredCache::open(&RealDisk, &options).expect("a cache"));
     let disk = cached(&store, &name, Box::new(Arc::clone(&tiers)));
-    search::storage::cache::warm(&[disk.clone()], u64::MAX).expect("the object is there");
+    search::storage::cache::warm(std::slice::from_ref(&disk), u64::MAX)
+        .expect("the object is there");
     tiers.flush();
     reads("disk_hit", &disk);
     reads("no_cache", &Object::new(store, name));

@@ -77,27 +77,27 @@ impl Sweep {
         then.0.saturating_add(grace) <= self.now.0
     }
 
-    /// Which manifests may go, the oldest first, and what the others name.
+    /// Which manifests may go, the oldest first. What the others name is added to `named`.
     fn manifests(
         &self,
         past: &Past,
         newest: &Manifest,
-    ) -> Result<(Vec<(u64, u64)>, HashSet<Name>), ManifestError> {
+        named: &mut HashSet<Name>,
+    ) -> Result<Vec<(u64, u64)>, ManifestError> {
         let mut gone = Vec::new();
-        let mut named = HashSet::new();
-        add_names(newest, &mut named)?;
+        add_names(newest, named)?;
         // When the one at hand stopped to be the newest.
         let mut ended = newest.written_at;
         for (numbers, manifest) in past.iter().rev() {
             if self.is_over(ended) {
                 gone.push(*numbers);
             } else if let Some(manifest) = manifest {
-                add_names(manifest, &mut named)?;
+                add_names(manifest, named)?;
             }
             ended = manifest.as_ref().map_or(ended, |manifest| manifest.written_at);
         }
         gone.reverse();
-        Ok((gone, named))
+        Ok(gone)
     }
 
     /// Whether an object that nobody names may go.
@@ -135,7 +135,8 @@ impl Chain {
                 self.past.insert(numbers, manifest);
             }
         }
-        let (manifests, named) = sweep.manifests(&self.past, newest)?;
+        let mut named = HashSet::new();
+        let manifests = sweep.manifests(&self.past, newest, &mut named)?;
         let mut objects = list_all(&*self.store, &self.place.segments()?, PAGE)?;
         objects.retain(|object| {
             !named.contains(&object.name) && sweep.is_orphan(&self.place, &object.name)

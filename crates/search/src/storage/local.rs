@@ -68,12 +68,12 @@ impl LocalStore {
         if let Some(parent) = root.parent() {
             disk.sync_dir(parent).map_err(failed)?;
         }
-        let lock = disk.lock(&root.join(LOCK)).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock => {
-                let reason = "another process has the directory open";
-                StoreError::new(StoreErrorKind::Unavailable, root.display(), reason)
+        let lock = disk.lock(&root.join(LOCK)).map_err(|error| {
+            if error.kind() != io::ErrorKind::WouldBlock {
+                return failed(error);
             }
-            _ => failed(error),
+            let reason = "another process has the directory open";
+            StoreError::new(StoreErrorKind::Unavailable, root.display(), reason)
         })?;
         let parts = root.join(PARTS);
         make_dir(&disk, &parts).map_err(failed)?;

@@ -113,7 +113,8 @@ fn a_later_version_is_told_from_damage() {
 
 #[test]
 fn contents_that_break_a_rule_are_neither_written_nor_read() {
-    let broken: [(&str, fn(&mut Vec<Segment>)); 12] = [
+    type Breaks = fn(&mut Vec<Segment>);
+    let broken: [(&str, Breaks); 12] = [
         ("overlap", |s| s[1].first = Lsn(5)),
         ("wrong order", |s| s.swap(0, 1)),
         ("ahead", |s| s[1].last = Lsn(10)),

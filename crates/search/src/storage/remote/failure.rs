@@ -33,6 +33,7 @@ pub(super) fn store_error(
     StoreError::new(kind_of(doing, error), object, error)
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the library's list of errors is open")]
 fn kind_of(doing: Doing, error: &object_store::Error) -> StoreErrorKind {
     use object_store::Error as Theirs;
     match error {
@@ -43,7 +44,6 @@ fn kind_of(doing: Doing, error: &object_store::Error) -> StoreErrorKind {
         Theirs::PermissionDenied { .. } | Theirs::Unauthenticated { .. } => StoreErrorKind::Denied,
         Theirs::NotSupported { .. } | Theirs::NotImplemented { .. } => StoreErrorKind::Unfit,
         Theirs::Generic { source, .. } => by_cause(&**source, doing),
-        // The library's list of errors is open.
         _ => doing.failed(),
     }
 }
@@ -54,9 +54,10 @@ fn by_cause(error: &(dyn Error + 'static), doing: Doing) -> StoreErrorKind {
     let mut cause = Some(error);
     while let Some(error) = cause {
         if let Some(http) = error.downcast_ref::<HttpError>() {
-            return match http.kind() {
-                HttpErrorKind::Timeout => StoreErrorKind::Timeout,
-                _ => StoreErrorKind::Unavailable,
+            return if http.kind() == HttpErrorKind::Timeout {
+                StoreErrorKind::Timeout
+            } else {
+                StoreErrorKind::Unavailable
             };
         }
         if let Some(status) = status_in(&error.to_string()) {
