@@ -3,10 +3,10 @@
 //! What there is now: [`schema`], which says what the documents of a collection have, with [`value`] and
 //! [`path`], the values of attributes and their places; [`query`], with [`filter`], [`rank`], [`order`] and
 //! [`aggregate`], what may be asked; [`exhaustive`], which answers by looking at every document; and the
-//! vector index, [`vector`], on rows that the caller holds. Files and what they
-//! are a part of are objects of a [`storage::Store`], named by a [`manifest`]. Nothing of it is wired to a
-//! collection yet. To come are the memtable, text and attribute indexes, segments, and the planner that joins
-//! them into a query.
+//! vector index, [`vector`], and the text index, [`text`], on rows that the caller holds, with [`attributes`].
+//! Files and what they are a part of are objects of a [`storage::Store`], named by a [`manifest`]. Nothing of
+//! it is wired to a collection yet. To come are the memtable, segments, and the planner that joins them into a
+//! query.
 
 pub mod aggregate;
 pub mod attributes;
@@ -25,5 +25,6 @@ pub mod query;
 pub mod rank;
 pub mod schema;
 pub mod storage;
+pub mod text;
 pub mod value;
 pub mod vector;
