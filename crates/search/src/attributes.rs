@@ -38,7 +38,7 @@ mod write;
 
 pub use column::{ColumnReader, Statistics};
 pub use error::{AttributesError, Result};
-pub use evaluate::Estimate;
+pub use evaluate::{Estimate, Words};
 pub use ids::{Ids, LsnOrder};
 pub use layout::Written;
 pub use merge::{Input, merge};

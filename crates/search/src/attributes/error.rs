@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::error::{Category, Code, Coded};
 
 use crate::error::SearchError;
+use crate::text::TextError;
 
 /// What a call returns.
 pub type Result<T> = std::result::Result<T, AttributesError>;
@@ -34,6 +35,9 @@ pub enum AttributesError {
     /// The query asks for more than a query may.
     #[error(transparent)]
     Query(#[from] SearchError),
+    /// The text index of the same rows cannot do what was asked.
+    #[error(transparent)]
+    Text(#[from] TextError),
 }
 
 impl Coded for AttributesError {
@@ -44,12 +48,14 @@ impl Coded for AttributesError {
             Self::Write(_) => Code::FileWrite,
             Self::Read(_) => Code::FileRead,
             Self::Query(error) => error.code(),
+            Self::Text(error) => error.code(),
         }
     }
 
     fn category(&self) -> Category {
         match self {
             Self::Read(error) | Self::Write(error) => Category::of_io(error),
+            Self::Text(error) => error.category(),
             Self::Damaged { .. } | Self::Full { .. } | Self::Query(_) => self.code().category(),
         }
     }

@@ -12,7 +12,9 @@ use super::dictionary::Codes;
 use super::error::Result;
 use super::layout::Slot;
 use super::read::Reader;
+use crate::error::SearchError;
 use crate::filter::{Compiled, Node, Probe, Source};
+use crate::text::TextQuery;
 use crate::value::Value;
 
 /// Up to so many different values a pattern is tried on all of them only to estimate.
@@ -79,9 +81,14 @@ enum Plan<'a> {
     Is(ColumnReader<'a>, Vec<u32>, Codes),
     /// Rows whose values pass a test that was not tried on them.
     Untried(ColumnReader<'a>),
+    /// Rows whose text has words; none when they were not looked for.
+    Words(Option<RoaringBitmap>),
     /// No row.
     Never,
 }
+
+/// Finds the rows whose text matches, dead rows included.
+pub type Words<'w> = dyn Fn(&TextQuery) -> Result<RoaringBitmap> + 'w;
 
 /// Whether patterns are tried on all values, or only on few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,13 +103,29 @@ impl Reader {
     /// Attributes that the file does not have are missing in every row.
     ///
     /// # Errors
-    /// As for every read.
+    /// As for every read; [`SearchError::Unsupported`] for a filter that asks for words.
     pub fn matching(
         &self,
         filter: &Compiled,
         within: Option<&RoaringBitmap>,
     ) -> Result<RoaringBitmap> {
-        let plan = self.plan(&filter.node, Purpose::Find)?;
+        self.matching_with(filter, within, &|_| {
+            let what = "words are found by the text index of the same rows, and it was not given";
+            Err(SearchError::unsupported("filters", what).into())
+        })
+    }
+
+    /// As [`Reader::matching`], with what finds the words of texts.
+    ///
+    /// # Errors
+    /// As for every read, and those of `words`.
+    pub fn matching_with(
+        &self,
+        filter: &Compiled,
+        within: Option<&RoaringBitmap>,
+        words: &Words<'_>,
+    ) -> Result<RoaringBitmap> {
+        let plan = self.plan(&filter.node, Purpose::Find, words)?;
         self.find(&plan, within)
     }
 
@@ -111,7 +134,7 @@ impl Reader {
     /// # Errors
     /// As for every read.
     pub fn estimate(&self, filter: &Compiled) -> Result<Estimate> {
-        let plan = self.plan(&filter.node, Purpose::Estimate)?;
+        let plan = self.plan(&filter.node, Purpose::Estimate, &|_| Ok(RoaringBitmap::new()))?;
         Ok(self.estimated(&plan))
     }
 
@@ -122,14 +145,16 @@ impl Reader {
         rows
     }
 
-    fn plan(&self, node: &Node, purpose: Purpose) -> Result<Plan<'_>> {
+    fn plan(&self, node: &Node, purpose: Purpose, words: &Words<'_>) -> Result<Plan<'_>> {
         let list = |nodes: &[Node]| {
-            nodes.iter().map(|node| self.plan(node, purpose)).collect::<Result<Vec<_>>>()
+            nodes.iter().map(|node| self.plan(node, purpose, words)).collect::<Result<Vec<_>>>()
         };
         Ok(match node {
             Node::And(nodes) => Plan::And(list(nodes)?),
             Node::Or(nodes) => Plan::Or(list(nodes)?),
-            Node::Not(node) => Plan::Not(self.plan(node, purpose)?.into()),
+            Node::Not(node) => Plan::Not(self.plan(node, purpose, words)?.into()),
+            Node::Words(_) if purpose == Purpose::Estimate => Plan::Words(None),
+            Node::Words(query) => Plan::Words(Some(words(query)?)),
             Node::Missing(source) => Plan::Missing(self.source(*source)?),
             Node::Probe(source, probe) => match self.source(*source)? {
                 Some(column) => plan_probe(column, probe, purpose)?,
@@ -170,6 +195,8 @@ impl Reader {
             }
             Plan::Is(_, _, codes) => Estimate::up_to(codes.pairs),
             Plan::Untried(column) => Estimate::up_to(column.entry.present.into()),
+            Plan::Words(Some(rows)) => Estimate::exactly(rows.len()),
+            Plan::Words(None) => Estimate::up_to(all),
             Plan::Never => Estimate::exactly(0),
         }
     }
@@ -203,7 +230,8 @@ impl Reader {
                 })?;
                 found
             }
-            Plan::Untried(_) | Plan::Never => RoaringBitmap::new(),
+            Plan::Words(Some(rows)) => self.among(within) & rows,
+            Plan::Untried(_) | Plan::Words(None) | Plan::Never => RoaringBitmap::new(),
         })
     }
 

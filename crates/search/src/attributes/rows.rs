@@ -6,6 +6,7 @@ use super::column::ColumnReader;
 use super::error::{Result, damaged};
 use super::layout::Slot;
 use super::read::Reader;
+use crate::error::SearchError;
 use crate::rank::Scorer;
 use crate::schema::{FieldNo, Row};
 use crate::value::Value;
@@ -23,6 +24,10 @@ impl Reader {
 
     /// The scores of rows that ascend.
     pub(super) fn scores(&self, scorer: &Scorer, rows: &[u32]) -> Result<Vec<f64>> {
+        if scorer.has_words() {
+            let what = "a filter of words cannot be part of an expression here; use BM25";
+            return Err(SearchError::unsupported("rank_by", what).into());
+        }
         let mut attributes = Vec::new();
         scorer.attributes(&mut attributes);
         let needs_id = attributes.contains(&None);

@@ -9,6 +9,7 @@ use super::keep::{POSITIONS_MAX, too_many_kinds};
 use super::{Exhaustive, Ranking};
 use crate::aggregate::GROUPS_MAX;
 use crate::attributes::{Order, Reader, Result, Wanted};
+use crate::text::{self, Part};
 
 impl Exhaustive {
     /// Looks at the `live` rows of a segment, and says which the filter lets through.
@@ -20,11 +21,38 @@ impl Exhaustive {
     /// As [`Exhaustive::add`], and [`crate::attributes::AttributesError`] when the file is damaged or cannot
     /// be read. Some of the rows may have been counted then: what was made is good for nothing any more.
     pub fn add_segment(&mut self, reader: &Reader, live: &RoaringBitmap) -> Result<RoaringBitmap> {
+        self.add_rows(reader, live, None)
+    }
+
+    /// As [`Exhaustive::add_segment`], of a segment with a text index: filters may ask for words.
+    ///
+    /// # Errors
+    /// As [`Exhaustive::add_segment`], of the text index too.
+    pub fn add_segment_with_text(
+        &mut self,
+        reader: &Reader,
+        text: &text::Reader,
+        live: &RoaringBitmap,
+    ) -> Result<RoaringBitmap> {
+        self.add_rows(reader, live, Some(text))
+    }
+
+    fn add_rows(
+        &mut self,
+        reader: &Reader,
+        live: &RoaringBitmap,
+        text: Option<&text::Reader>,
+    ) -> Result<RoaringBitmap> {
         let mut live = live.clone();
         live.remove_range(reader.rows()..);
         self.work.scanned += live.len();
         let rows = match &self.filter {
-            Some(filter) => reader.matching(filter, Some(&live))?,
+            Some(filter) => match text {
+                Some(text) => reader.matching_with(filter, Some(&live), &|query| {
+                    Ok(Part::File(text).prepare(query)?.matches())
+                })?,
+                None => reader.matching(filter, Some(&live))?,
+            },
             None => live,
         };
         self.work.matched += rows.len();
@@ -35,7 +63,7 @@ impl Exhaustive {
             Ranking::Id => Order::Columns(&[]),
             Ranking::Columns(columns) => Order::Columns(columns),
             Ranking::Score(scorer) => Order::Score(scorer),
-            Ranking::Nearness { .. } => return Ok(rows),
+            Ranking::Nearness { .. } | Ranking::Text(_) => return Ok(rows),
         };
         let (after, limit) = keeper.bounds();
         let wanted = Wanted {

@@ -39,10 +39,21 @@ enum Kept {
     PerKind {
         columns: Vec<Column>,
         limit: usize,
-        kinds: BTreeMap<Vec<Option<Value>>, Best>,
-        /// Positions of all kinds together.
+        kinds: BTreeMap<Kind, OfKind>,
+        /// Positions that there will be of all kinds together.
         count: usize,
     },
+}
+
+/// What rows of one kind have in common; nothing when there are no kinds.
+pub(super) type Kind = Vec<Option<Value>>;
+
+/// Rows of one kind.
+#[derive(Debug)]
+struct OfKind {
+    best: Best,
+    /// How many there are, up to the limit.
+    seen: usize,
 }
 
 impl Keeper {
@@ -78,36 +89,57 @@ impl Keeper {
         }
     }
 
-    /// Keeps a position if it is among the first.
-    pub(super) fn add(&mut self, position: Position, row: &Row) -> Result<()> {
+    /// Makes room for a row: its kind, with which its position is added once.
+    pub(super) fn announce(&mut self, row: &Row) -> Result<Kind> {
         let kind = match &self.kept {
-            Kept::All(_) => Vec::new(),
+            Kept::All(_) => Kind::new(),
             Kept::PerKind { columns, .. } => {
                 columns.iter().map(|column| column.value(row).cloned()).collect()
             }
         };
-        self.add_of_kind(position, kind)
+        self.reserve(&kind)?;
+        Ok(kind)
     }
 
-    /// Keeps a position of a row of this kind if it is among the first.
-    pub(super) fn add_of_kind(
-        &mut self,
-        position: Position,
-        kind: Vec<Option<Value>>,
-    ) -> Result<()> {
+    /// Makes room for a row of a kind.
+    pub(super) fn reserve(&mut self, kind: &Kind) -> Result<()> {
+        let Kept::PerKind { limit, kinds, count, .. } = &mut self.kept else { return Ok(()) };
+        let of_kind = match kinds.get_mut(kind) {
+            Some(of_kind) => of_kind,
+            None => kinds
+                .entry(kind.clone())
+                .or_insert_with(|| OfKind { best: Best::new(*limit), seen: 0 }),
+        };
+        if of_kind.seen < *limit {
+            of_kind.seen += 1;
+            *count += 1;
+        }
+        if kinds.len() > GROUPS_MAX || *count > POSITIONS_MAX {
+            return Err(too_many_kinds());
+        }
+        Ok(())
+    }
+
+    /// Keeps a position for which there is room, if it is among the first of its kind.
+    pub(super) fn add(&mut self, position: Position, kind: &Kind) {
         match &mut self.kept {
             Kept::All(best) => {
                 if self.after.as_ref().is_none_or(|after| position > *after) {
-                    let _: usize = best.add(position);
+                    best.add(position);
                 }
             }
-            Kept::PerKind { limit, kinds, count, .. } => {
-                *count += kinds.entry(kind).or_insert_with(|| Best::new(*limit)).add(position);
-                if kinds.len() > GROUPS_MAX || *count > POSITIONS_MAX {
-                    return Err(too_many_kinds());
+            Kept::PerKind { kinds, .. } => {
+                if let Some(of_kind) = kinds.get_mut(kind) {
+                    of_kind.best.add(position);
                 }
             }
         }
+    }
+
+    /// Keeps a position of a row of this kind if it is among the first.
+    pub(super) fn add_of_kind(&mut self, position: Position, kind: Kind) -> Result<()> {
+        self.reserve(&kind)?;
+        self.add(position, &kind);
         Ok(())
     }
 
@@ -117,9 +149,11 @@ impl Keeper {
             Kept::All(best) => best
                 .heap
                 .into_iter()
-                .try_for_each(|position| self.add_of_kind(position, Vec::new())),
-            Kept::PerKind { kinds, .. } => kinds.into_iter().try_for_each(|(kind, best)| {
-                best.heap
+                .try_for_each(|position| self.add_of_kind(position, Kind::new())),
+            Kept::PerKind { kinds, .. } => kinds.into_iter().try_for_each(|(kind, of_kind)| {
+                of_kind
+                    .best
+                    .heap
                     .into_iter()
                     .try_for_each(|position| self.add_of_kind(position, kind.clone()))
             }),
@@ -132,7 +166,7 @@ impl Keeper {
             Kept::All(best) => best.heap.into_sorted_vec(),
             Kept::PerKind { kinds, .. } => {
                 let mut positions: Vec<Position> =
-                    kinds.into_values().flat_map(|best| best.heap.into_vec()).collect();
+                    kinds.into_values().flat_map(|kind| kind.best.heap.into_vec()).collect();
                 positions.sort_unstable();
                 positions
             }
@@ -160,17 +194,13 @@ impl Best {
         Self { limit, heap: BinaryHeap::new() }
     }
 
-    /// How many there are more.
-    fn add(&mut self, position: Position) -> usize {
+    fn add(&mut self, position: Position) {
         if self.heap.len() < self.limit {
             self.heap.push(position);
-            return 1;
-        }
-        if let Some(mut last) = self.heap.peek_mut()
+        } else if let Some(mut last) = self.heap.peek_mut()
             && position < *last
         {
             *last = position;
         }
-        0
     }
 }

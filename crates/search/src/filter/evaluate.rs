@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::pattern;
 use crate::schema::{FieldNo, Row};
+use crate::text::TextQuery;
 use crate::value::Value;
 
 /// A filter that has been checked against a schema; made by [`super::Filter::compile`].
@@ -25,6 +26,12 @@ impl Compiled {
 }
 
 impl Compiled {
+    /// Whether it asks for the words of a text.
+    #[must_use]
+    pub fn has_words(&self) -> bool {
+        self.node.has_words()
+    }
+
     /// Appends the attributes that it looks at, none for the id.
     pub(crate) fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
         self.node.attributes(out);
@@ -56,6 +63,8 @@ pub(crate) enum Node {
     Missing(Source),
     /// The value is there, and it or one of its elements passes.
     Probe(Source, Probe),
+    /// The text has words.
+    Words(Box<TextQuery>),
 }
 
 impl Node {
@@ -69,6 +78,16 @@ impl Node {
                 Source::Id => None,
                 Source::Field(number) => Some(*number),
             }),
+            Self::Words(query) => out.push(Some(query.field())),
+        }
+    }
+
+    fn has_words(&self) -> bool {
+        match self {
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().any(Self::has_words),
+            Self::Not(node) => node.has_words(),
+            Self::Words(_) => true,
+            Self::Missing(_) | Self::Probe(..) => false,
         }
     }
 
@@ -80,6 +99,7 @@ impl Node {
             Self::Not(node) => !node.matches(row),
             Self::Missing(source) => source.of(row).is_none(),
             Self::Probe(source, probe) => source.of(row).is_some_and(|value| probe.passes(value)),
+            Self::Words(query) => query.matches(&query.features(row.value(query.field()))),
         }
     }
 }
