@@ -27,6 +27,7 @@ pub mod search_query;
 pub mod search_schema;
 pub mod shell_line;
 pub mod slots;
+pub mod text_file;
 pub mod vector_file;
 pub mod wal_frame;
 pub mod wal_log;
@@ -64,6 +65,7 @@ pub const ALL: &[Target] = &[
     Target { name: "search_schema", run: search_schema::run, seeds: search_schema::seeds },
     Target { name: "shell_line", run: shell_line::run, seeds: shell_line::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },
+    Target { name: "text_file", run: text_file::run, seeds: text_file::seeds },
     Target { name: "vector_file", run: vector_file::run, seeds: vector_file::seeds },
     Target { name: "wal_frame", run: wal_frame::run, seeds: wal_frame::seeds },
     Target { name: "wal_log", run: wal_log::run, seeds: wal_log::seeds },

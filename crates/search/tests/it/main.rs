@@ -9,4 +9,7 @@ mod manifests;
 mod remote_store;
 mod s3;
 mod stores;
+mod text;
+mod text_files;
+mod vaswani;
 mod vectors;
