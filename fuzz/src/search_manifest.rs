@@ -55,7 +55,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
             identity: [1; 16],
             opening: vec![2; 3],
         };
-        let dead = (lsn % 2 == 0).then(|| Dead { id: ulid(), len: 9, rows: 2 });
+        let dead = lsn.is_multiple_of(2).then(|| Dead { id: ulid(), len: 9, rows: 2 });
         let files = vec![file("attrs.idx"), file("text.idx")];
         Segment { id: ulid(), first: Lsn(lsn), last: Lsn(lsn), rows: 5, dead, files }
     };

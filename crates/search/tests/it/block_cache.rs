@@ -1,4 +1,9 @@
 //! Reading through the cache: what it answers, what it asks of the store, and how often it has what is wanted.
+#![expect(
+    clippy::unwrap_used,
+    clippy::single_range_in_vec_init,
+    reason = "a test fails where it stands; a read of one range is a slice of one range"
+)]
 
 use std::io;
 use std::ops::Range;
@@ -155,7 +160,7 @@ fn what_fell_out_of_memory_comes_from_disk_and_not_from_the_store() {
     let before = (gets(&inner), object.counters());
     for block in 0..90 {
         let range = block * BLOCK_BYTES..(block + 1) * BLOCK_BYTES;
-        assert_eq!(object.read(&[range.clone()]).unwrap(), [part(&content, &range)]);
+        assert_eq!(object.read(std::slice::from_ref(&range)).unwrap(), [part(&content, &range)]);
     }
     let counters = object.counters().since(&before.1);
     assert!(counters.hits >= 80, "{counters:?}");
