@@ -3,7 +3,7 @@
 //!
 //! [`Store`] is the seam. Its calls are synchronous and shaped like round trips: what belongs together is
 //! asked for together. [`LocalStore`] keeps objects as files through [`base::io`], so that it runs in the
-//! simulator; [`RemoteStore`] keeps them at S3, GCS or Azure. [`probe`] finds out whether a bucket is fit to
+//! simulator; [`RemoteStore`] keeps them at S3, GCS or Azure. [`probe()`] finds out whether a bucket is fit to
 //! be shared, [`cache`] stands between readers and a store.
 //!
 //! # What a caller may rely on

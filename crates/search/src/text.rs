@@ -8,7 +8,7 @@
 //! 1. [`TextMatch::compile`] makes tokens of what was asked, and [`Part::prepare`] finds their postings.
 //! 2. [`Prepared::statistics`] of every part, added up, are those of all live documents.
 //! 3. [`TextQuery::weigh`] makes weights of them.
-//! 4. [`search`], [`Prepared::scores`] and [`Prepared::matches`] answer from each part.
+//! 4. [`search()`], [`Prepared::scores`] and [`Prepared::matches`] answer from each part.
 //!
 //! Invariant: a score depends on the live documents alone, never on the parts that they are in, nor on
 //! dead rows: statistics count live rows exactly, and every part calculates by the same code, in the same

@@ -1,7 +1,7 @@
 //! Writes a file: one attribute after the other, of each first the values and then the rows.
 //!
 //! [`AttributeWriter`] writes one attribute from a stream of values in their order and a stream of rows, and
-//! holds no more than a block of each; [`super::merge`] feeds it from other files. [`Writer`] is fed with rows,
+//! holds no more than a block of each; [`super::merge()`] feeds it from other files. [`Writer`] is fed with rows,
 //! whose values it holds until the end: it is for what a memtable has, which is bounded.
 
 use std::collections::HashMap;

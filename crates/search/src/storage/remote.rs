@@ -4,7 +4,7 @@
 //! and a shutdown can interrupt the waits. Its async code runs on a few threads of this store.
 //!
 //! - Created is with the store's condition that there is nothing of that name (`If-None-Match: *` and its like). Whether
-//!   the bucket keeps to it, [`probe`](super::probe) finds out.
+//!   the bucket keeps to it, [`probe`](super::probe()) finds out.
 //! - A creation that is tried again after an answer was lost may meet its own object: `AlreadyExists` then, as the
 //!   trait says.
 //! - What is longer than [`WHOLE_BYTES_MAX`] is sent in parts of that size, one after another, each tried again by
