@@ -14,6 +14,7 @@
 mod columns;
 mod distance;
 mod keep;
+mod parts;
 mod text;
 
 use std::ops::ControlFlow;

@@ -34,6 +34,11 @@ impl TextRanking {
         Self { scorer, statistics, waiting: Vec::new() }
     }
 
+    /// The expression.
+    pub(super) const fn scorer(&self) -> &Scorer {
+        &self.scorer
+    }
+
     /// Counts a row: what each text finds in it.
     pub(super) fn count(&mut self, row: &Row) -> Vec<Features> {
         let texts = self.scorer.texts().iter().zip(&mut self.statistics);

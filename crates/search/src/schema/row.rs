@@ -54,6 +54,11 @@ impl Row {
         self.vectors.iter().find(|(found, _)| *found == number).map(|(_, vector)| vector)
     }
 
+    /// Every vector.
+    pub fn vectors(&self) -> impl Iterator<Item = (FieldNo, &Vector)> {
+        self.vectors.iter().map(|(number, vector)| (*number, vector))
+    }
+
     /// Every value, in the order of numbers.
     pub fn values(&self) -> impl Iterator<Item = (FieldNo, &Value)> {
         self.values.iter().map(|(number, value)| (*number, value))

@@ -1,9 +1,11 @@
 //! Tests of the crate as its users see it.
 
 mod block_cache;
+mod crash;
 mod data;
 mod files;
 mod fixtures;
+mod index;
 mod local_store;
 mod manifests;
 mod remote_store;
@@ -13,3 +15,4 @@ mod text;
 mod text_files;
 mod vaswani;
 mod vectors;
+mod world;

@@ -13,6 +13,7 @@ use crate::vector::error::VectorError;
 use crate::vector::index::{Centroids, Cluster, Index};
 use crate::vector::kernel::{AlignedBytes, GROUP, Kernels};
 use crate::vector::list::{self, List, Summary};
+use crate::vector::metric::Metric;
 use crate::vector::rotation::Rotation;
 use crate::vector::search::{Scratch, Searcher};
 use crate::vector::{Hit, Request, Space, VectorIndex, hits};
@@ -124,6 +125,12 @@ impl<R: ReadRanges> VectorFile<R> {
         };
         let near = searcher.run(query, &mut space.scratch)?;
         Ok(hits(self.index.metric, near))
+    }
+
+    /// How distance is measured.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        self.index.metric
     }
 
     /// The number of rows.

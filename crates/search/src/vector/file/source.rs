@@ -60,6 +60,16 @@ impl<R: ReadRanges> Source for FileSource<'_, R> {
     }
 }
 
+impl<R: ReadRanges> VectorFile<R> {
+    /// The raw vectors of these rows, in their order, as the file keeps them. One round trip.
+    ///
+    /// # Errors
+    /// [`VectorError::Damaged`] when one is, or when there is no such row; [`VectorError::Read`].
+    pub fn raw(&self, rows: &[u32]) -> Result<Vec<Vec<u8>>, VectorError> {
+        FileSource { file: self }.raw(rows)
+    }
+}
+
 impl<R: ReadRanges> FileSource<'_, R> {
     /// Where the front of a list is.
     fn front(&self, cluster: u32) -> Range<u64> {
