@@ -5,6 +5,7 @@
 //! `drive`, ours, reproducible and without tools; and libFuzzer, by a file in `fuzz_targets`.
 //! To add one: the module here, a line in [`ALL`], that file, and its `[[bin]]` in `Cargo.toml`.
 
+pub mod attributes_file;
 pub mod backup_catalog;
 pub mod config;
 pub mod data_file;
@@ -45,6 +46,7 @@ pub struct Target {
 
 /// Every target, by name.
 pub const ALL: &[Target] = &[
+    Target { name: "attributes_file", run: attributes_file::run, seeds: attributes_file::seeds },
     Target { name: "backup_catalog", run: backup_catalog::run, seeds: backup_catalog::seeds },
     Target { name: "config", run: config::run, seeds: config::seeds },
     Target { name: "data_file", run: data_file::run, seeds: data_file::seeds },

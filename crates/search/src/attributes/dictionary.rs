@@ -24,7 +24,9 @@ pub(super) struct BlockEntry {
     pub(super) first: u32,
     /// How many values it has.
     pub(super) values: u32,
-    /// Pairs of values and rows in the blocks before.
+    /// Pairs of its values and rows.
+    pairs: u64,
+    /// Those in the blocks before.
     pub(super) pairs_before: u64,
     pub(super) extent: Extent,
     separator: Box<[u8]>,
@@ -127,16 +129,16 @@ impl DictionaryIndex {
         let mut blocks: Vec<BlockEntry> = Vec::new();
         let (mut first, mut pairs_before) = (0_u32, 0_u64);
         for _ in 0..count {
-            let (values, of_block) = (bytes.small()?, bytes.varint()?);
+            let (values, pairs) = (bytes.small()?, bytes.varint()?);
             let extent = Extent::checked(bytes.varint()?, bytes.small()?, end)?;
             let len = bytes.size()?;
             let separator = bytes.take(len)?.into();
             if values == 0 || blocks.last().is_some_and(|last| last.separator >= separator) {
                 return Err(contradicts());
             }
-            blocks.push(BlockEntry { first, values, pairs_before, extent, separator });
+            blocks.push(BlockEntry { first, values, pairs, pairs_before, extent, separator });
             first = first.checked_add(values).ok_or_else(contradicts)?;
-            pairs_before = pairs_before.checked_add(of_block).ok_or_else(contradicts)?;
+            pairs_before = pairs_before.checked_add(pairs).ok_or_else(contradicts)?;
         }
         if (first, pairs_before) != (distinct, pairs) {
             return Err(contradicts());
@@ -194,6 +196,9 @@ impl Block {
             last = key;
         }
         bytes.end()?;
+        if pairs != entry.pairs {
+            return Err(malformed());
+        }
         Ok(Self { keys, ends, first: entry.first, pairs_before: entry.pairs_before })
     }
 
@@ -262,6 +267,15 @@ impl Codes {
             Some(last) if last.end == from.code => last.end = to.code,
             _ => self.ranges.push(from.code..to.code),
         }
+    }
+
+    /// The others of a dictionary with so many values and pairs.
+    pub(super) fn complement(&self, distinct: u32, pairs: u64) -> Self {
+        let starts = [0].into_iter().chain(self.ranges.iter().map(|range| range.end));
+        let ends = self.ranges.iter().map(|range| range.start).chain([distinct]);
+        let ranges = starts.zip(ends).map(|(start, end)| start..end);
+        let ranges = ranges.filter(|range| !range.is_empty()).collect();
+        Self { ranges, pairs: pairs.saturating_sub(self.pairs) }
     }
 
     /// How many codes there are.

@@ -199,6 +199,11 @@ impl ColumnReader<'_> {
         if codes.len() == u64::from(self.entry.distinct) {
             return Ok(self.present());
         }
+        // Of most rows it is less work to find the others.
+        if !self.entry.is_array && codes.pairs > u64::from(self.entry.present) / 2 {
+            let others = codes.complement(self.entry.distinct, self.entry.pairs);
+            return Ok(self.present() - self.rows_of(&others)?);
+        }
         // A row takes longer to sort in than to be looked at in passing.
         let is_many = codes.pairs.saturating_mul(4) > u64::from(self.reader.rows());
         if codes.len() > VALUES_BY_POSTINGS && is_many {

@@ -167,7 +167,7 @@ mod tests {
             &[FLOAT, 0xFF, 0xF8, 0, 0, 0, 0, 0, 0],
         ] {
             assert!(decode(bytes).is_err(), "{bytes:?}");
-            assert_eq!(compare(bytes, &Value::Bool(false)) == Ordering::Equal, false);
+            assert_ne!(compare(bytes, &Value::Bool(false)), Ordering::Equal);
         }
     }
 
