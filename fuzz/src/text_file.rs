@@ -56,7 +56,8 @@ fn open(bytes: Vec<u8>) {
     let schema = schema();
     for name in ["t", "u"] {
         let path = Path::parse(name).expect("a path");
-        let query = TextMatch { last_as_prefix: true, edits: 1, ..TextMatch::any(path, "quick fo") };
+        let query =
+            TextMatch { last_as_prefix: true, edits: 1, ..TextMatch::any(path, "quick fo") };
         let query = query.compile(&schema).expect("a query");
         if let Ok(prepared) = Part::File(&reader).prepare(&query) {
             let found = prepared.matches();

@@ -64,11 +64,12 @@ impl PartialOrd for Hit {
     }
 }
 
-/// The `k` best rows of one part among those that are allowed, best first: all that match any of the queries, by the
-/// sum of their scores. Without `allowed` every row is.
+/// The `k` best rows of one part among those that are allowed, best first: of all that match any of the queries, by
+/// the sum of their scores. Without `allowed` every row is. Rows that score the same as the last of them come
+/// too, because who asks breaks ties by what is not known here.
 #[must_use]
 pub fn search(leaves: &[Leaf<'_>], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Hit> {
-    let mut best = Best { k, heap: BinaryHeap::with_capacity(k.min(1024) + 1) };
+    let mut best = Best { k, heap: BinaryHeap::with_capacity(k.min(1024) + 1), ties: Vec::new() };
     let mut scans: Vec<Scan<'_>> = leaves.iter().map(|leaf| Scan::new(leaf.prepared)).collect();
     let postings: u64 = leaves.iter().map(|leaf| leaf.prepared.postings()).sum();
     if k == 0 {
@@ -188,18 +189,21 @@ pub(super) fn matches(prepared: &Prepared) -> RoaringBitmap {
     }
 }
 
-/// The best so far, the worst of them on top.
+/// The best so far.
 struct Best {
     k: usize,
+    /// The worst of them on top.
     heap: BinaryHeap<Hit>,
+    /// Others that score the same as the worst.
+    ties: Vec<Hit>,
 }
 
 impl Best {
     fn wants(&self, hit: Hit) -> bool {
-        self.heap.len() < self.k || self.heap.peek().is_some_and(|worst| hit < *worst)
+        !self.is_beyond(hit.score)
     }
 
-    /// Whether no row that comes later and scores no more than so much is among the best.
+    /// Whether no row that scores no more than so much is among the best.
     fn is_beyond(&self, score: f32) -> bool {
         self.heap.len() >= self.k && self.heap.peek().is_some_and(|worst| score < worst.score)
     }
@@ -207,15 +211,30 @@ impl Best {
     fn add(&mut self, hit: Hit) {
         if self.heap.len() < self.k {
             self.heap.push(hit);
-        } else if let Some(mut worst) = self.heap.peek_mut()
-            && hit < *worst
-        {
-            *worst = hit;
+            return;
+        }
+        let Some(mut worst) = self.heap.peek_mut() else { return };
+        if hit.score < worst.score {
+            return;
+        }
+        if hit >= *worst {
+            self.ties.push(hit);
+            return;
+        }
+        let gone = std::mem::replace(&mut *worst, hit);
+        drop(worst);
+        if self.heap.peek().is_some_and(|worst| worst.score > gone.score) {
+            self.ties.clear();
+        } else {
+            self.ties.push(gone);
         }
     }
 
     fn finish(self) -> Vec<Hit> {
-        self.heap.into_sorted_vec()
+        let mut hits = self.heap.into_vec();
+        hits.extend(self.ties);
+        hits.sort_unstable();
+        hits
     }
 }
 
@@ -391,4 +410,32 @@ enum Look {
     Not {
         next: u32,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn the_best_are_those_of_sorting_all_and_their_ties(
+            scores in prop::collection::vec(0..6_u8, 0..60),
+            k in 1..12_usize,
+        ) {
+            let hits = (0..).zip(&scores).map(|(row, score)| Hit { row, score: f32::from(*score) });
+            let mut best = Best { k, heap: BinaryHeap::new(), ties: Vec::new() };
+            for hit in hits.clone() {
+                if best.wants(hit) {
+                    best.add(hit);
+                }
+            }
+            let mut sorted: Vec<Hit> = hits.collect();
+            sorted.sort_unstable();
+            let last = sorted.get(k - 1).map_or(0.0, |last| last.score);
+            sorted.retain(|hit| hit.score >= last);
+            prop_assert_eq!(best.finish(), sorted);
+        }
+    }
 }
