@@ -5,6 +5,7 @@
 //! `drive`, ours, reproducible and without tools; and libFuzzer, by a file in `fuzz_targets`.
 //! To add one: the module here, a line in [`ALL`], that file, and its `[[bin]]` in `Cargo.toml`.
 
+pub mod attributes_file;
 pub mod backup_catalog;
 pub mod config;
 pub mod data_file;
@@ -22,10 +23,12 @@ pub mod keys;
 pub mod mutate;
 pub mod name;
 pub mod patch;
+pub mod search_manifest;
 pub mod search_query;
 pub mod search_schema;
 pub mod shell_line;
 pub mod slots;
+pub mod text_file;
 pub mod vector_file;
 pub mod wal_frame;
 pub mod wal_log;
@@ -43,6 +46,7 @@ pub struct Target {
 
 /// Every target, by name.
 pub const ALL: &[Target] = &[
+    Target { name: "attributes_file", run: attributes_file::run, seeds: attributes_file::seeds },
     Target { name: "backup_catalog", run: backup_catalog::run, seeds: backup_catalog::seeds },
     Target { name: "config", run: config::run, seeds: config::seeds },
     Target { name: "data_file", run: data_file::run, seeds: data_file::seeds },
@@ -58,10 +62,12 @@ pub const ALL: &[Target] = &[
     Target { name: "keys", run: keys::run, seeds: keys::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
+    Target { name: "search_manifest", run: search_manifest::run, seeds: search_manifest::seeds },
     Target { name: "search_query", run: search_query::run, seeds: search_query::seeds },
     Target { name: "search_schema", run: search_schema::run, seeds: search_schema::seeds },
     Target { name: "shell_line", run: shell_line::run, seeds: shell_line::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },
+    Target { name: "text_file", run: text_file::run, seeds: text_file::seeds },
     Target { name: "vector_file", run: vector_file::run, seeds: vector_file::seeds },
     Target { name: "wal_frame", run: wal_frame::run, seeds: wal_frame::seeds },
     Target { name: "wal_log", run: wal_log::run, seeds: wal_log::seeds },

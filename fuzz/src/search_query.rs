@@ -63,7 +63,7 @@ fn check_filter(filter: &Filter, schema: &Schema, documents: &[(DocId, Document)
 /// Every kind of query, with a document that each finds.
 pub fn seeds() -> Vec<Vec<u8>> {
     let document = r#"{"s":"straße.png","i":-1,"u":18446744073709551615,"f":0.5,"b":true,"a":{"b":[1,2]},"ss":["red"],
-        "x":"00112233-4455-6677-8899-aabbccddeeff","d":"2024-01-01T00:00:00Z","v":[0.5,1]}"#;
+        "x":"00112233-4455-6677-8899-aabbccddeeff","d":"2024-01-01T00:00:00Z","v":[0.5,1],"t":"The quick brown fox 私は"}"#;
     [
         r#"{"rank_by":["v","ANN",[0.1,0.2]],"filters":["And",[["s","Eq","a"],["i","Gte",-1.5]]],"top_k":10}"#,
         r#"{"rank_by":[["i","asc"],["id","desc"]],"filters":["Or",[["s","Glob","*.{png,gif}"],["d","Lt","2024-01-01"]]]}"#,
@@ -73,6 +73,9 @@ pub fn seeds() -> Vec<Vec<u8>> {
         r#"{"rank_by":["Sum",[["Product",2,["Attribute","f"]],["s","Eq","a"],["Decay",["Dist",["Attribute","d"],"2024-01-02"],{"midpoint":"1d"}]]]}"#,
         r#"{"aggregate_by":{"n":["Count"],"s":["Sum","u"],"m":["Max","d"]},"group_by":["b"],"facets":["ss"]}"#,
         r#"{"rank_by":["v","kNN","zczMPc3MTD4="],"offset":1,"limit":1}"#,
+        r#"{"rank_by":["t","BM25","the +quick \"brown fox\"* -bear fxo~1",{"match":"boolean"}]}"#,
+        r#"{"rank_by":["Sum",[["t","BM25",["quick","fo"],{"match":"phrase","last_as_prefix":true,"max_edit_distance":1}],["Attribute","f"]]]}"#,
+        r#"{"filters":["And",[["t","ContainsAllTokens","quick"],["t","ContainsTokenSequence",["brown","fox"],{"last_as_prefix":true}]]]}"#,
     ]
     .iter()
     .map(|query| [query, "\0", document].concat().into_bytes())

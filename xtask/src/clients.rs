@@ -8,7 +8,7 @@
 //!
 //! What is run is in [`SCRIPTS`]; [`python`] has the environment, [`server`] the server.
 
-mod python;
+pub(crate) mod python;
 mod server;
 
 use std::path::{Path, PathBuf};

@@ -22,6 +22,7 @@ mod nightly;
 mod other_target;
 mod process;
 mod stage;
+mod stores;
 mod test;
 mod tidy;
 mod workspace;

@@ -13,7 +13,9 @@ use crate::path::Path;
 use crate::place::Place;
 use crate::value::Value;
 
-pub(crate) use accumulate::{FacetCounter, Totals};
+pub(crate) use accumulate::{
+    Accumulator, FacetCounter, Kind as AggregateKind, Totals, too_many_groups, too_many_values,
+};
 
 /// Most aggregates of one query.
 pub const AGGREGATES_MAX: usize = 32;

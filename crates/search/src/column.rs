@@ -46,6 +46,11 @@ impl Column {
         self.0.map(|(_, value_type)| value_type)
     }
 
+    /// The number of the attribute; none of `id`.
+    pub(crate) fn field(self) -> Option<FieldNo> {
+        self.0.map(|(number, _)| number)
+    }
+
     /// The value of a row.
     pub(crate) fn value(self, row: &Row) -> Option<&Value> {
         match self.0 {

@@ -2,16 +2,20 @@
 //!
 //! It is how rows are searched that no index knows yet, how a collection without an index is queried (to a
 //! bound, and the answer says whether it was reached), and the oracle that every index is tested against.
-//! It keeps no row: only as many positions as the answer may need, and the numbers about the others.
+//! It keeps no row: only as many positions as the answer may need, and the numbers about the others. When rows
+//! are ranked by their text it keeps a few numbers of each that matches, because the score of the first depends
+//! on how common its words are in the last.
 //!
-//! What it is not: it does not read documents from anywhere, and it does not score text, which needs an
-//! index; such queries are refused when they are read.
+//! What it is not: it does not read documents from anywhere.
 //!
 //! Invariant: the answer depends on which rows were given, not on their order, but for the last bits of sums
 //! of floats and for the choice of rows when a scan is cut short. Start with [`Exhaustive::new`].
 
+mod columns;
 mod distance;
 mod keep;
+mod parts;
+mod text;
 
 use std::ops::ControlFlow;
 
@@ -31,7 +35,8 @@ use crate::value::Value;
 use crate::vector::{Element, Metric};
 
 use distance::Distance;
-use keep::Keeper;
+use keep::{Keeper, Kind};
+use text::TextRanking;
 
 /// An answer in the making: rows go in, and the answer comes out.
 #[derive(Debug)]
@@ -87,6 +92,7 @@ enum Ranking {
     Id,
     Nearness { field: FieldNo, element: Element, distance: Distance },
     Score(Scorer),
+    Text(TextRanking),
     Columns(Vec<(Column, Direction)>),
 }
 
@@ -130,6 +136,12 @@ impl Exhaustive {
     /// [`SearchError::Query`] when there are more groups or values of a facet than a query may have.
     pub fn add(&mut self, row: &Row) -> Result<()> {
         self.work.scanned += 1;
+        let features = match &mut self.ranking {
+            Ranking::Text(text) => text.count(row),
+            Ranking::Id | Ranking::Nearness { .. } | Ranking::Score(_) | Ranking::Columns(_) => {
+                Vec::new()
+            }
+        };
         if self.filter.as_ref().is_some_and(|filter| !filter.matches(row)) {
             return Ok(());
         }
@@ -137,19 +149,53 @@ impl Exhaustive {
         self.totals.add(row)?;
         self.facets.iter_mut().try_for_each(|facet| facet.add(row))?;
         let Some(keeper) = &mut self.keeper else { return Ok(()) };
-        match self.ranking.parts(row) {
-            Some(parts) => keeper.add(Position { parts, id: row.id().clone() }, row),
-            None => Ok(()),
+        if let Ranking::Text(text) = &mut self.ranking {
+            if text.finds(&features) {
+                text.keep(row, features, keeper.announce(row)?);
+            }
+        } else if let Some(parts) = self.ranking.parts(row) {
+            let kind = keeper.announce(row)?;
+            keeper.add(Position { parts, id: row.id().clone() }, &kind);
         }
+        Ok(())
+    }
+
+    /// Adds what another made of other rows, for the same query and schema.
+    ///
+    /// # Errors
+    /// As [`Exhaustive::add`].
+    pub fn merge(&mut self, other: Self) -> Result<()> {
+        self.work.scanned += other.work.scanned;
+        self.work.matched += other.work.matched;
+        self.work.is_cut |= other.work.is_cut;
+        self.totals.merge(other.totals)?;
+        for (facet, more) in self.facets.iter_mut().zip(other.facets) {
+            facet.merge(more)?;
+        }
+        let (Some(keeper), Some(more)) = (&mut self.keeper, other.keeper) else { return Ok(()) };
+        if let (Ranking::Text(text), Ranking::Text(more)) = (&mut self.ranking, other.ranking) {
+            text.merge(more, |kind| keeper.reserve(kind))?;
+        }
+        keeper.merge(more)
     }
 
     /// The answer to the rows so far.
     #[must_use]
-    pub fn finish(self) -> Answer {
+    pub fn finish(mut self) -> Answer {
+        if let (Ranking::Text(text), Some(keeper)) = (&mut self.ranking, &mut self.keeper) {
+            text.rank(|id, score, kind: &Kind| {
+                let parts = vec![Part {
+                    direction: Direction::Descending,
+                    value: Some(Value::Float(score)),
+                }];
+                keeper.add(Position { parts, id }, kind);
+            });
+        }
         let (positions, has_more) = self.keeper.map(Keeper::finish).unwrap_or_default();
         let last = positions.last().filter(|_| has_more);
         let cursor = last.map(|position| position.to_cursor(self.query_sum));
-        let is_scored = matches!(self.ranking, Ranking::Nearness { .. } | Ranking::Score(_));
+        let is_scored =
+            matches!(self.ranking, Ranking::Nearness { .. } | Ranking::Score(_) | Ranking::Text(_));
         let rows = positions.into_iter().map(|position| Found {
             dist: position
                 .parts
@@ -201,7 +247,11 @@ impl Ranking {
     fn new(rank_by: Option<&RankBy>, schema: &Schema) -> Result<Self> {
         match rank_by {
             None => Ok(Self::Id),
-            Some(RankBy::Score(rank)) => rank.compile(schema).map(Self::Score),
+            Some(RankBy::Score(rank)) => {
+                let scorer = rank.compile(schema)?;
+                let is_text = !scorer.texts().is_empty();
+                Ok(if is_text { Self::Text(TextRanking::new(scorer)) } else { Self::Score(scorer) })
+            }
             Some(RankBy::Order(keys)) => {
                 let place = Place::Member("rank_by");
                 let keys = keys.iter().enumerate().map(|(index, OrderKey { path, direction })| {
@@ -239,12 +289,12 @@ impl Ranking {
         match self {
             Self::Id => Vec::new(),
             Self::Nearness { distance, .. } => vec![distance.direction()],
-            Self::Score(_) => vec![Direction::Descending],
+            Self::Score(_) | Self::Text(_) => vec![Direction::Descending],
             Self::Columns(columns) => columns.iter().map(|(_, direction)| *direction).collect(),
         }
     }
 
-    /// Where a row stands; none when it has no vector and cannot be found by one.
+    /// Where a row stands; none when it has no vector and cannot be found by one, or when it is not known yet.
     fn parts(&self, row: &Row) -> Option<Vec<Part>> {
         let part = |direction, value| Part { direction, value };
         Some(match self {
@@ -256,6 +306,7 @@ impl Ranking {
             Self::Score(scorer) => {
                 vec![part(Direction::Descending, Some(Value::Float(scorer.score(row))))]
             }
+            Self::Text(_) => return None,
             Self::Columns(columns) => columns
                 .iter()
                 .map(|(column, direction)| part(*direction, column.value(row).cloned()))

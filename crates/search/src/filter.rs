@@ -20,9 +20,11 @@ mod pattern;
 mod write;
 
 use crate::path::Path;
+use crate::text::{Mode, TextMatch};
 use crate::value::Value;
 
 pub use evaluate::Compiled;
+pub(crate) use evaluate::{Node, Probe, Source};
 pub(crate) use parse::Size;
 
 /// Most tests, `And`s, `Or`s and `Not`s in one filter.
@@ -61,6 +63,26 @@ pub struct Test {
     pub operand: Operand,
 }
 
+impl Test {
+    /// What is asked of the words of the text, if anything is: the rows that this matches are those that the test
+    /// lets through. A text without words is found nowhere.
+    #[must_use]
+    pub fn text_match(&self) -> Option<TextMatch> {
+        let mode = self.op.mode()?;
+        let (texts, last_as_prefix) = match &self.operand {
+            Operand::Tokens { texts, last_as_prefix } => (texts.clone(), *last_as_prefix),
+            // What `$ref_new` became.
+            Operand::One(value) => (vec![value.as_ref()?.text()?.into()], false),
+            Operand::Many(values) => {
+                let texts = values.iter().map(|value| value.as_ref()?.text().map(Box::from));
+                (texts.collect::<Option<_>>()?, false)
+            }
+            Operand::Fuzzy { .. } | Operand::RefNew(_) => return None,
+        };
+        Some(TextMatch { path: self.path.clone(), texts, mode, last_as_prefix, edits: 0 })
+    }
+}
+
 /// What a value is compared with.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Operand {
@@ -77,8 +99,8 @@ pub enum Operand {
     },
     /// Words, and whether the last of them is the beginning of one.
     Tokens {
-        /// The words.
-        text: Box<str>,
+        /// The words; tokens, where those of the attribute are given.
+        texts: Vec<Box<str>>,
         /// Whether the last is a prefix.
         last_as_prefix: bool,
     },
@@ -215,10 +237,18 @@ impl Op {
 
     /// Whether it is about the words of a text.
     const fn takes_tokens(self) -> bool {
-        matches!(
-            self,
-            Self::ContainsAllTokens | Self::ContainsAnyToken | Self::ContainsTokenSequence
-        )
+        self.mode().is_some()
+    }
+
+    /// How it asks for words.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the others ask for no words")]
+    const fn mode(self) -> Option<Mode> {
+        match self {
+            Self::ContainsAllTokens => Some(Mode::All),
+            Self::ContainsAnyToken => Some(Mode::Any),
+            Self::ContainsTokenSequence => Some(Mode::Phrase),
+            _ => None,
+        }
     }
 
     /// The one that this is the opposite of.

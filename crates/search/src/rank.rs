@@ -5,6 +5,7 @@
 //! | a number | itself |
 //! | `["Attribute",a]` | the value; a bool is 1 or 0, a datetime its seconds since 1970 |
 //! | a filter | 1 where it holds, 0 elsewhere |
+//! | `[a,"BM25","words"]` | how well the text fits the words ([`TextMatch`]); 0 where it has none of them |
 //! | `["Sum",[r…]]`, `["Max",[r…]]`, `["Product",r,r]`, `["Product",[r…]]` | what their names say |
 //! | `["Dist",r,v]` | how far `r` is from `v`, a number or a datetime: never negative, of datetimes in seconds |
 //! | `["Saturate",r,{midpoint,exponent}]` | 0 at 0 and below, 1/2 at the midpoint, towards 1 beyond |
@@ -15,7 +16,8 @@
 //!
 //! What is missing counts for nothing: a sum and a maximum leave it out, anything else of it is missing too,
 //! and a row whose whole score is missing has 0. Scores are finite: what would be infinite is the greatest
-//! number there is. BM25 and distances of vectors are not part of expressions here: they need indexes.
+//! number there is. An expression with BM25 finds only the rows that one of its BM25 parts matches. Distances of
+//! vectors are not part of expressions: fuse two queries instead.
 
 mod evaluate;
 mod parse;
@@ -23,6 +25,7 @@ mod parse;
 use crate::filter::Filter;
 use crate::json::{write_list, write_string};
 use crate::path::Path;
+use crate::text::TextMatch;
 use crate::value::Value;
 
 pub use evaluate::Scorer;
@@ -41,6 +44,8 @@ pub enum Rank {
     Attribute(Path),
     /// 1 where it holds, 0 elsewhere.
     Filter(Filter),
+    /// BM25; 0 where the text does not match.
+    Text(TextMatch),
     /// The sum.
     Sum(Vec<Rank>),
     /// The greatest.
@@ -89,6 +94,7 @@ impl Rank {
                 out.push(']');
             }
             Self::Filter(filter) => filter.write_json(out),
+            Self::Text(text) => text.write_json(out),
             Self::Sum(ranks) => list("Sum", ranks, out),
             Self::Max(ranks) => list("Max", ranks, out),
             Self::Product(ranks) => list("Product", ranks, out),

@@ -1,5 +1,5 @@
 //! Deterministic simulation for docdb's tests: a disk that loses power, an enumerator of crash
-//! states, a clock moved by hand, seeds, and a checker of histories.
+//! states, an object store that fails, a clock moved by hand, seeds, and a checker of histories.
 //!
 //! Start with [`disk::FaultDisk`] and the fault model it implements
 //! (`docs/formats/fault-model.md`), then [`crash`], which records a workload and visits every
@@ -16,8 +16,10 @@ pub mod crash;
 pub mod disk;
 pub mod drill;
 pub mod history;
+pub mod objects;
 pub mod seed;
 pub mod watch;
 
 pub use clock::VirtualClock;
 pub use disk::FaultDisk;
+pub use objects::FaultStore;

@@ -9,7 +9,7 @@ const INSTALL_SECONDS: &str = "300";
 
 /// Python with packages.
 #[derive(Debug)]
-pub(super) struct Python {
+pub(crate) struct Python {
     /// Where its programs are.
     programs: PathBuf,
 }
@@ -17,7 +17,7 @@ pub(super) struct Python {
 impl Python {
     /// The environment in `home` with what the file `list` names; made unless it is there. The inner
     /// error says why there can be none here.
-    pub(super) fn ready(home: &Path, list: &Path) -> Result<std::result::Result<Self, String>> {
+    pub(crate) fn ready(home: &Path, list: &Path) -> Result<std::result::Result<Self, String>> {
         let wanted = std::fs::read_to_string(list).map_err(|e| Failure::io("read", list, &e))?;
         let (place, stamp) = (home.join("venv"), home.join("installed.txt"));
         let python = Self { programs: place.join("bin") };
@@ -48,7 +48,12 @@ impl Python {
 
     /// One of its programs.
     pub(super) fn program(&self, name: &str) -> Process {
-        Process::new(&self.programs.join(name).to_string_lossy())
+        Process::new(&self.path(name).to_string_lossy())
+    }
+
+    /// Where one of its programs is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.programs.join(name)
     }
 }
 

@@ -19,8 +19,9 @@ pub(crate) struct Totals {
     groups: BTreeMap<Vec<Option<Value>>, Vec<Accumulator>>,
 }
 
+/// What is counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Count,
     Sum,
     Min,
@@ -69,16 +70,12 @@ impl Totals {
         let (count, fresh) = (self.groups.len(), self.accumulators());
         let accumulators = match self.groups.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
-            Entry::Vacant(_) if count >= GROUPS_MAX => {
-                let reason =
-                    format!("there are more than {GROUPS_MAX} groups; filter or group less");
-                return Err(SearchError::query("group_by", reason));
-            }
+            Entry::Vacant(_) if count >= GROUPS_MAX => return Err(too_many_groups()),
             Entry::Vacant(entry) => entry.insert(fresh),
         };
         for ((kind, column), accumulator) in self.aggregates.iter().zip(accumulators) {
             match column {
-                None => accumulator.count += 1,
+                None => accumulator.add_rows(1),
                 Some(column) => {
                     if let Some(value) = column.value(row) {
                         accumulator.add(*kind, value);
@@ -87,6 +84,42 @@ impl Totals {
             }
         }
         Ok(())
+    }
+
+    /// The attributes that rows are grouped by.
+    pub(crate) fn group_by(&self) -> &[Column] {
+        &self.group_by
+    }
+
+    /// What is counted, of which attributes: of none, rows.
+    pub(crate) fn aggregates(&self) -> &[(Kind, Option<Column>)] {
+        &self.aggregates
+    }
+
+    /// Adds what was counted of the rows of a group: as many sums as there are aggregates.
+    pub(crate) fn add_group(
+        &mut self,
+        key: Vec<Option<Value>>,
+        sums: impl IntoIterator<Item = Accumulator>,
+    ) -> Result<()> {
+        let (count, fresh) = (self.groups.len(), self.accumulators());
+        let accumulators = match self.groups.entry(key) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(_) if count >= GROUPS_MAX => return Err(too_many_groups()),
+            Entry::Vacant(entry) => entry.insert(fresh),
+        };
+        for (((kind, _), sum), more) in self.aggregates.iter().zip(accumulators).zip(sums) {
+            sum.merge(*kind, more);
+        }
+        Ok(())
+    }
+
+    /// Adds the totals of other rows, of the same query.
+    ///
+    /// # Errors
+    /// [`SearchError::Query`] when there are more groups than a query may have.
+    pub(crate) fn merge(&mut self, other: Self) -> Result<()> {
+        other.groups.into_iter().try_for_each(|(key, sums)| self.add_group(key, sums))
     }
 
     /// The groups, in the order of their keys, what is missing first.
@@ -101,6 +134,11 @@ impl Totals {
         });
         groups.collect()
     }
+}
+
+pub(crate) fn too_many_groups() -> SearchError {
+    let reason = format!("there are more than {GROUPS_MAX} groups; filter or group less");
+    SearchError::query("group_by", reason)
 }
 
 fn compile(
@@ -129,7 +167,7 @@ fn compile(
 
 /// What is known of the values so far.
 #[derive(Debug, Clone, Default)]
-struct Accumulator {
+pub(crate) struct Accumulator {
     count: u64,
     /// Of integers: 2^64 of them fit.
     integers: i128,
@@ -140,35 +178,69 @@ struct Accumulator {
 }
 
 impl Accumulator {
-    fn add(&mut self, kind: Kind, value: &Value) {
-        self.count += 1;
-        let replaces = match (kind, &self.extreme) {
-            (Kind::Count, _) => false,
-            (Kind::Sum | Kind::Avg, _) => {
-                self.add_number(value);
-                false
-            }
-            (Kind::Min | Kind::Max, None) => true,
-            (Kind::Min, Some(least)) => value < least,
-            (Kind::Max, Some(greatest)) => value > greatest,
+    /// Rows, whatever they have.
+    pub(crate) fn add_rows(&mut self, rows: u64) {
+        self.count += rows;
+    }
+
+    pub(crate) fn add(&mut self, kind: Kind, value: &Value) {
+        self.add_times(kind, value, 1);
+    }
+
+    /// A value that so many rows have; one at least.
+    pub(crate) fn add_times(&mut self, kind: Kind, value: &Value, rows: u64) {
+        self.count += rows;
+        match kind {
+            Kind::Count => {}
+            Kind::Sum | Kind::Avg => self.add_number(value, rows),
+            Kind::Min | Kind::Max => self.add_extreme(kind, value),
+        }
+    }
+
+    fn add_extreme(&mut self, kind: Kind, value: &Value) {
+        let replaces = match &self.extreme {
+            None => true,
+            Some(least) if kind == Kind::Min => value < least,
+            Some(greatest) => value > greatest,
         };
         if replaces {
             self.extreme = Some(value.clone());
         }
     }
 
-    fn add_number(&mut self, value: &Value) {
+    /// What was counted of other rows.
+    fn merge(&mut self, kind: Kind, other: Self) {
+        self.count += other.count;
+        self.integers += other.integers;
+        self.add_float(other.floats);
+        self.lost += other.lost;
+        if let Some(value) = &other.extreme {
+            self.add_extreme(kind, value);
+        }
+    }
+
+    fn add_float(&mut self, float: f64) {
+        let sum = (self.floats + float).clamp(f64::MIN, f64::MAX);
+        self.lost += if self.floats.abs() >= float.abs() {
+            (self.floats - sum) + float
+        } else {
+            (float - sum) + self.floats
+        };
+        self.floats = sum;
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "2^53 rows are more than there are")]
+    fn add_number(&mut self, value: &Value, rows: u64) {
         match value {
-            Value::Int(int) => self.integers += i128::from(*int),
-            Value::Uint(uint) => self.integers += i128::from(*uint),
+            Value::Int(int) => self.integers += i128::from(*int) * i128::from(rows),
+            Value::Uint(uint) => self.integers += i128::from(*uint) * i128::from(rows),
             Value::Float(float) => {
-                let sum = (self.floats + float).clamp(f64::MIN, f64::MAX);
-                self.lost += if self.floats.abs() >= float.abs() {
-                    (self.floats - sum) + float
-                } else {
-                    (float - sum) + self.floats
-                };
-                self.floats = sum;
+                let rows = rows as f64;
+                let product = (float * rows).clamp(f64::MIN, f64::MAX);
+                self.add_float(product);
+                // What rounding the product has lost; beyond the greatest float nothing is counted.
+                let rest = float.mul_add(rows, -product);
+                self.lost += if rest.is_finite() { rest } else { 0.0 };
             }
             Value::Bool(_)
             | Value::DateTime(_)
@@ -196,6 +268,11 @@ impl Accumulator {
     }
 }
 
+pub(crate) fn too_many_values() -> SearchError {
+    let reason = format!("a facet has more than {GROUPS_MAX} values; filter more");
+    SearchError::query("facets", reason)
+}
+
 /// Counts the values of one attribute.
 #[derive(Debug, Clone)]
 pub(crate) struct FacetCounter {
@@ -210,6 +287,32 @@ impl FacetCounter {
         Ok(Self { column, limit: facet.limit, counts: BTreeMap::new() })
     }
 
+    /// The attribute.
+    pub(crate) const fn column(&self) -> Column {
+        self.column
+    }
+
+    /// Counts a value that so many rows have.
+    pub(crate) fn add_count(&mut self, value: Value, rows: u64) -> Result<()> {
+        let is_full = self.counts.len() >= GROUPS_MAX;
+        match self.counts.entry(value) {
+            Entry::Occupied(entry) => *entry.into_mut() += rows,
+            Entry::Vacant(_) if is_full => return Err(too_many_values()),
+            Entry::Vacant(entry) => {
+                entry.insert(rows);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what was counted of other rows, for the same facet.
+    ///
+    /// # Errors
+    /// [`SearchError::Query`] when there are more values than a facet may have.
+    pub(crate) fn merge(&mut self, other: Self) -> Result<()> {
+        other.counts.into_iter().try_for_each(|(value, rows)| self.add_count(value, rows))
+    }
+
     /// Counts a row; a value that stands twice in its array counts once.
     pub(crate) fn add(&mut self, row: &Row) -> Result<()> {
         let elements = self.column.value(row).map(Value::elements).unwrap_or_default();
@@ -220,8 +323,7 @@ impl FacetCounter {
             if let Some(count) = self.counts.get_mut(value) {
                 *count += 1;
             } else if self.counts.len() >= GROUPS_MAX {
-                let reason = format!("a facet has more than {GROUPS_MAX} values; filter more");
-                return Err(SearchError::query("facets", reason));
+                return Err(too_many_values());
             } else {
                 self.counts.insert(value.clone(), 1);
             }

@@ -12,7 +12,16 @@ use crate::schema::{Row, Schema};
 use crate::value::Value;
 
 /// Most positions that are kept for rows of many kinds.
-const POSITIONS_MAX: usize = 200_000;
+pub(super) const POSITIONS_MAX: usize = 200_000;
+
+/// What is said when there are more kinds, or more rows of them.
+pub(super) fn too_many_kinds() -> SearchError {
+    let reason = format!(
+        "there are more than {GROUPS_MAX} kinds, or {POSITIONS_MAX} rows of them; filter more, or \
+         take fewer of each"
+    );
+    SearchError::query("limit.per", reason)
+}
 
 /// Keeps the first positions of those that it is given.
 #[derive(Debug)]
@@ -30,10 +39,21 @@ enum Kept {
     PerKind {
         columns: Vec<Column>,
         limit: usize,
-        kinds: BTreeMap<Vec<Option<Value>>, Best>,
-        /// Positions of all kinds together.
+        kinds: BTreeMap<Kind, OfKind>,
+        /// Positions that there will be of all kinds together.
         count: usize,
     },
+}
+
+/// What rows of one kind have in common; nothing when there are no kinds.
+pub(super) type Kind = Vec<Option<Value>>;
+
+/// Rows of one kind.
+#[derive(Debug)]
+struct OfKind {
+    best: Best,
+    /// How many there are, up to the limit.
+    seen: usize,
 }
 
 impl Keeper {
@@ -52,28 +72,92 @@ impl Keeper {
         Ok(Self { after, offset: query.offset, limit: query.limit, kept })
     }
 
-    /// Keeps a position if it is among the first.
-    pub(super) fn add(&mut self, position: Position, row: &Row) -> Result<()> {
+    /// What makes a kind of row, and how many of each kind are kept; none when all rows are alike.
+    pub(super) fn kinds(&self) -> Option<(&[Column], usize)> {
+        match &self.kept {
+            Kept::All(_) => None,
+            Kept::PerKind { columns, limit, .. } => Some((columns, *limit)),
+        }
+    }
+
+    /// Where the last answer ended, and how many positions behind it are kept; of rows of many kinds those
+    /// before it are kept, too.
+    pub(super) fn bounds(&self) -> (Option<&Position>, usize) {
+        match &self.kept {
+            Kept::All(best) => (self.after.as_ref(), best.limit),
+            Kept::PerKind { .. } => (None, POSITIONS_MAX),
+        }
+    }
+
+    /// Makes room for a row: its kind, with which its position is added once.
+    pub(super) fn announce(&mut self, row: &Row) -> Result<Kind> {
+        let kind = match &self.kept {
+            Kept::All(_) => Kind::new(),
+            Kept::PerKind { columns, .. } => {
+                columns.iter().map(|column| column.value(row).cloned()).collect()
+            }
+        };
+        self.reserve(&kind)?;
+        Ok(kind)
+    }
+
+    /// Makes room for a row of a kind.
+    pub(super) fn reserve(&mut self, kind: &Kind) -> Result<()> {
+        let Kept::PerKind { limit, kinds, count, .. } = &mut self.kept else { return Ok(()) };
+        let of_kind = match kinds.get_mut(kind) {
+            Some(of_kind) => of_kind,
+            None => kinds
+                .entry(kind.clone())
+                .or_insert_with(|| OfKind { best: Best::new(*limit), seen: 0 }),
+        };
+        if of_kind.seen < *limit {
+            of_kind.seen += 1;
+            *count += 1;
+        }
+        if kinds.len() > GROUPS_MAX || *count > POSITIONS_MAX {
+            return Err(too_many_kinds());
+        }
+        Ok(())
+    }
+
+    /// Keeps a position for which there is room, if it is among the first of its kind.
+    pub(super) fn add(&mut self, position: Position, kind: &Kind) {
         match &mut self.kept {
             Kept::All(best) => {
                 if self.after.as_ref().is_none_or(|after| position > *after) {
-                    let _: usize = best.add(position);
+                    best.add(position);
                 }
             }
-            Kept::PerKind { columns, limit, kinds, count } => {
-                let kind: Vec<_> =
-                    columns.iter().map(|column| column.value(row).cloned()).collect();
-                *count += kinds.entry(kind).or_insert_with(|| Best::new(*limit)).add(position);
-                if kinds.len() > GROUPS_MAX || *count > POSITIONS_MAX {
-                    let reason = format!(
-                        "there are more than {GROUPS_MAX} kinds, or {POSITIONS_MAX} rows of them; \
-                         filter more, or take fewer of each"
-                    );
-                    return Err(SearchError::query("limit.per", reason));
+            Kept::PerKind { kinds, .. } => {
+                if let Some(of_kind) = kinds.get_mut(kind) {
+                    of_kind.best.add(position);
                 }
             }
         }
+    }
+
+    /// Keeps a position of a row of this kind if it is among the first.
+    pub(super) fn add_of_kind(&mut self, position: Position, kind: Kind) -> Result<()> {
+        self.reserve(&kind)?;
+        self.add(position, &kind);
         Ok(())
+    }
+
+    /// Keeps the first of the positions that another kept, for the same query.
+    pub(super) fn merge(&mut self, other: Self) -> Result<()> {
+        match other.kept {
+            Kept::All(best) => best
+                .heap
+                .into_iter()
+                .try_for_each(|position| self.add_of_kind(position, Kind::new())),
+            Kept::PerKind { kinds, .. } => kinds.into_iter().try_for_each(|(kind, of_kind)| {
+                of_kind
+                    .best
+                    .heap
+                    .into_iter()
+                    .try_for_each(|position| self.add_of_kind(position, kind.clone()))
+            }),
+        }
     }
 
     /// The rows of the answer in their order, and whether there are more.
@@ -82,7 +166,7 @@ impl Keeper {
             Kept::All(best) => best.heap.into_sorted_vec(),
             Kept::PerKind { kinds, .. } => {
                 let mut positions: Vec<Position> =
-                    kinds.into_values().flat_map(|best| best.heap.into_vec()).collect();
+                    kinds.into_values().flat_map(|kind| kind.best.heap.into_vec()).collect();
                 positions.sort_unstable();
                 positions
             }
@@ -110,17 +194,13 @@ impl Best {
         Self { limit, heap: BinaryHeap::new() }
     }
 
-    /// How many there are more.
-    fn add(&mut self, position: Position) -> usize {
+    fn add(&mut self, position: Position) {
         if self.heap.len() < self.limit {
             self.heap.push(position);
-            return 1;
-        }
-        if let Some(mut last) = self.heap.peek_mut()
+        } else if let Some(mut last) = self.heap.peek_mut()
             && position < *last
         {
             *last = position;
         }
-        0
     }
 }

@@ -167,6 +167,55 @@ fn what_does_not_fit_the_schema_is_named_with_its_place() {
 }
 
 #[test]
+fn rows_are_ranked_by_their_text() {
+    let schema = r#"{"t":{"type":"string","full_text_search":true},"b":{"type":"string","full_text_search":true},
+        "n":"int","s":"string"}"#;
+    let request = Json::parse(schema.as_bytes()).unwrap();
+    let schema = Schema::new(Undeclared::Refuse).declare(request, None).unwrap().schema;
+    let documents: Vec<Document> = [
+        r#"{"t":"quick brown fox","b":"lazy","n":1,"s":"x"}"#,
+        r#"{"t":"quick quick fox and a long text about other things","n":2,"s":"x"}"#,
+        r#"{"t":"brown bear","b":"quick fox","n":3,"s":"y"}"#,
+        r#"{"b":"nothing","n":4,"s":"y"}"#,
+        r#"{"t":"fox","n":5,"s":"x"}"#,
+    ]
+    .iter()
+    .map(|text| Document::parse(text.as_bytes()).unwrap())
+    .collect();
+    let run = |text: &str| {
+        let rows = (1..).map(DocId::U64).zip(&documents);
+        scan(&schema, &query(text).unwrap(), rows, 1_000).unwrap()
+    };
+    for (text, expect) in [
+        (r#"{"rank_by":["t","BM25","fox"]}"#, &[5, 1, 2][..]),
+        (r#"{"rank_by":["t","BM25","quick fox"],"filters":["n","Gt",1]}"#, &[2, 5]),
+        (r#"{"rank_by":["t","BM25","quick fox",{"match":"phrase"}]}"#, &[2]),
+        (r#"{"rank_by":["t","BM25","qui",{"last_as_prefix":true}]}"#, &[1, 2]),
+        (r#"{"rank_by":["t","BM25","brwn foxx",{"max_edit_distance":1}]}"#, &[1, 3, 5, 2]),
+        (r#"{"rank_by":["t","BM25","+fox -brown quick",{"match":"boolean"}]}"#, &[2, 5]),
+        (
+            r#"{"rank_by":["Sum",[["t","BM25","quick"],["Product",9,["b","BM25","quick"]]]]}"#,
+            &[3, 1, 2],
+        ),
+        (r#"{"rank_by":["Sum",[["t","BM25","fox"],["Attribute","n"]]]}"#, &[5, 2, 1]),
+        (
+            r#"{"rank_by":["t","BM25","fox"],"limit":{"total":9,"per":{"attributes":["s"],"limit":1}}}"#,
+            &[5],
+        ),
+        (r#"{"rank_by":["t","BM25","fox"],"limit":1,"offset":1}"#, &[1]),
+        (r#"{"rank_by":["t","BM25","the"]}"#, &[]),
+    ] {
+        assert_eq!(ids(&run(text)), expect, "{text}");
+    }
+    // 5 documents, of which 3 have the word, with 14 tokens; this text is the word alone.
+    let idf = (1.0 + (5.0 - 3.0 + 0.5_f64) / (3.0 + 0.5)).ln();
+    let expect = idf * 2.2 / (1.0 + 1.2 * (0.25 + 0.75 * 1.0 / (14.0 / 5.0)));
+    let filtered = run(r#"{"rank_by":["t","BM25","fox"],"filters":["n","Eq",5]}"#);
+    let found = filtered.rows[0].dist.unwrap();
+    assert!((found - expect).abs() < 1e-5, "{found} {expect}");
+}
+
+#[test]
 fn a_scan_has_a_bound_and_says_whether_it_was_reached() {
     let documents = documents();
     let run = |rows_max| {

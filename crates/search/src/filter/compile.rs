@@ -19,8 +19,7 @@ impl Filter {
     /// # Errors
     /// [`SearchError::Query`] with the place: an attribute that the schema does not have or that is not
     /// filterable, an operator or a value that does not fit its type, a pattern that cannot be used,
-    /// `$ref_new` outside of a condition. [`SearchError::Unsupported`] for tests of the words of a text,
-    /// which only a text index answers.
+    /// `$ref_new` outside of a condition, a test of the words of an attribute without `full_text_search`.
     pub fn compile(&self, schema: &Schema) -> Result<Compiled> {
         self.compile_at(schema, &Place::Member("filters"))
     }
@@ -182,7 +181,7 @@ fn compile_test(test: &Test, schema: &Schema, place: &Place<'_>) -> Result<Node>
     }
     let subject = Subject::find(&test.path, schema, &place.at(0))?;
     if test.op.takes_tokens() {
-        return Err(tokens(test, &subject, place));
+        return tokens(test, &subject, schema, place);
     }
     if subject.attribute.is_some_and(|attribute| !attribute.filterable) {
         let reason = format!("`{}` is not filterable; make it so in the schema", test.path);
@@ -205,7 +204,10 @@ fn compile_test(test: &Test, schema: &Schema, place: &Place<'_>) -> Result<Node>
                 Op::IGlob => pattern::glob(text, Case::Insensitive),
                 _ => pattern::regex(text, Case::Sensitive),
             };
-            Probe::Matches(compiled.map_err(|reason| SearchError::query(at, reason))?)
+            let compiled = compiled.map_err(|reason| SearchError::query(at, reason))?;
+            let beginning =
+                if test.op == Op::Glob { pattern::beginning(text) } else { Box::default() };
+            Probe::Matches(compiled, beginning)
         }
         (_, Op::Glob | Op::IGlob | Op::Regex) => {
             return Err(SearchError::query(at, "a pattern is a string"));
@@ -224,19 +226,27 @@ fn compile_test(test: &Test, schema: &Schema, place: &Place<'_>) -> Result<Node>
             );
             return Err(SearchError::query(at, reason));
         }
-        (Operand::Tokens { .. }, _) => return Err(tokens(test, &subject, place)),
+        (Operand::Tokens { .. }, _) => return tokens(test, &subject, schema, place),
     };
     Ok(Node::Probe(subject.source, probe))
 }
 
-/// Why the words of a text cannot be tested.
-fn tokens(test: &Test, subject: &Subject<'_>, place: &Place<'_>) -> SearchError {
+/// A test of the words of a text.
+fn tokens(test: &Test, subject: &Subject<'_>, schema: &Schema, place: &Place<'_>) -> Result<Node> {
     if subject.attribute.is_none_or(|attribute| attribute.full_text.is_none()) {
         let reason = format!("`{}` has no full_text_search; add it to the schema", test.path);
-        return SearchError::query(place.at(0), reason);
+        return Err(SearchError::query(place.at(0), reason));
     }
-    let what = format!("{} needs a text index, and there is none here", test.op.name());
-    SearchError::unsupported(place.at(1), what)
+    let Some(text) = test.text_match() else {
+        let is_reference = matches!(test.operand, Operand::RefNew(_));
+        let reason = if is_reference {
+            "$ref_new is for conditions of writes; give a string"
+        } else {
+            "words are a string, or an array of them"
+        };
+        return Err(SearchError::query(place.at(2), reason));
+    };
+    text.compile_at(schema, place).map(|query| Node::Words(query.into()))
 }
 
 fn require(
@@ -304,9 +314,7 @@ fn many(
             if has_null {
                 return in_array("compare with values");
             }
-            let whole = Value::Array(found.into());
-            let range = (Bound::Included(whole.clone()), Bound::Included(whole));
-            return Ok(Node::Probe(source, Probe::Whole(range)));
+            return Ok(Node::Probe(source, Probe::Whole(Value::Array(found.into()))));
         }
         Op::In => {
             let wanted = "one value (ContainsAny tests the elements of an array)";

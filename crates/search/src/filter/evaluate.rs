@@ -6,6 +6,7 @@ use regex::Regex;
 
 use super::pattern;
 use crate::schema::{FieldNo, Row};
+use crate::text::TextQuery;
 use crate::value::Value;
 
 /// A filter that has been checked against a schema; made by [`super::Filter::compile`].
@@ -13,7 +14,7 @@ use crate::value::Value;
 /// It belongs to that schema and to those which grow from it: fields keep their numbers.
 #[derive(Debug, Clone)]
 pub struct Compiled {
-    pub(super) node: Node,
+    pub(crate) node: Node,
 }
 
 impl Compiled {
@@ -24,9 +25,22 @@ impl Compiled {
     }
 }
 
+impl Compiled {
+    /// Whether it asks for the words of a text.
+    #[must_use]
+    pub fn has_words(&self) -> bool {
+        self.node.has_words()
+    }
+
+    /// Appends the attributes that it looks at, none for the id.
+    pub(crate) fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
+        self.node.attributes(out);
+    }
+}
+
 /// Where the value of a test comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
+pub(crate) enum Source {
     Id,
     Field(FieldNo),
 }
@@ -41,7 +55,7 @@ impl Source {
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Node {
+pub(crate) enum Node {
     And(Vec<Node>),
     Or(Vec<Node>),
     Not(Box<Node>),
@@ -49,9 +63,34 @@ pub(super) enum Node {
     Missing(Source),
     /// The value is there, and it or one of its elements passes.
     Probe(Source, Probe),
+    /// The text has words.
+    Words(Box<TextQuery>),
 }
 
 impl Node {
+    fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
+        match self {
+            Self::And(nodes) | Self::Or(nodes) => {
+                nodes.iter().for_each(|node| node.attributes(out));
+            }
+            Self::Not(node) => node.attributes(out),
+            Self::Missing(source) | Self::Probe(source, _) => out.push(match source {
+                Source::Id => None,
+                Source::Field(number) => Some(*number),
+            }),
+            Self::Words(query) => out.push(Some(query.field())),
+        }
+    }
+
+    fn has_words(&self) -> bool {
+        match self {
+            Self::And(nodes) | Self::Or(nodes) => nodes.iter().any(Self::has_words),
+            Self::Not(node) => node.has_words(),
+            Self::Words(_) => true,
+            Self::Missing(_) | Self::Probe(..) => false,
+        }
+    }
+
     /// Recursion ends at the depth that filters may have.
     fn matches(&self, row: &Row) -> bool {
         match self {
@@ -60,36 +99,51 @@ impl Node {
             Self::Not(node) => !node.matches(row),
             Self::Missing(source) => source.of(row).is_none(),
             Self::Probe(source, probe) => source.of(row).is_some_and(|value| probe.passes(value)),
+            Self::Words(query) => query.matches(&query.features(row.value(query.field()))),
         }
     }
 }
 
 /// What is asked of a value that is there. Of an array it is asked of each element.
 #[derive(Debug, Clone)]
-pub(super) enum Probe {
+pub(crate) enum Probe {
     /// It lies in a range.
     Within((Bound<Value>, Bound<Value>)),
-    /// The array as a whole lies in a range.
-    Whole((Bound<Value>, Bound<Value>)),
+    /// The array as a whole is this one.
+    Whole(Value),
     /// It is one of these, which are sorted.
     OneOf(Vec<Value>),
-    /// It matches.
-    Matches(Regex),
+    /// It matches, for which it must begin with this.
+    Matches(Regex, Box<str>),
     /// It is a few characters away.
     Near(Vec<char>, usize),
 }
 
 impl Probe {
     fn passes(&self, value: &Value) -> bool {
-        let text = |test: &dyn Fn(&str) -> bool| value.text().is_some_and(test);
         match self {
             Self::Within(range) => value.elements().iter().any(|value| is_within(range, value)),
-            Self::Whole(range) => range.contains(value),
+            Self::Whole(array) => value == array,
             Self::OneOf(values) => {
                 value.elements().iter().any(|value| values.binary_search(value).is_ok())
             }
-            Self::Matches(pattern) => text(&|text| pattern.is_match(text)),
-            Self::Near(pattern, edits) => text(&|text| pattern::is_near(pattern, text, *edits)),
+            Self::Matches(..) | Self::Near(..) => {
+                value.text().is_some_and(|text| self.passes_text(text))
+            }
+        }
+    }
+
+    /// What every string that passes begins with.
+    pub(crate) fn beginning(&self) -> &str {
+        if let Self::Matches(_, beginning) = self { beginning } else { "" }
+    }
+
+    /// Whether a string passes; of what is asked of other values too, it does not.
+    pub(crate) fn passes_text(&self, text: &str) -> bool {
+        match self {
+            Self::Matches(pattern, _) => pattern.is_match(text),
+            Self::Near(pattern, edits) => pattern::is_near(pattern, text, *edits),
+            Self::Within(_) | Self::Whole(_) | Self::OneOf(_) => false,
         }
     }
 }

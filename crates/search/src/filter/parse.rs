@@ -8,6 +8,7 @@ use crate::error::{Result, SearchError};
 use crate::json::{Json, Kind};
 use crate::path::Path;
 use crate::place::Place;
+use crate::text::texts;
 use crate::value::natural;
 
 /// Most characters that a fuzzy test may forgive.
@@ -126,8 +127,8 @@ impl Size {
             }
             Operand::Fuzzy { edits: edits(options, &text, &place.at(3))?, text }
         } else if op.takes_tokens() {
-            let text = text(operand, &place.at(2))?;
-            Operand::Tokens { text, last_as_prefix: last_as_prefix(options, &place.at(3))? }
+            let texts = texts(operand, &place.at(2))?;
+            Operand::Tokens { texts, last_as_prefix: last_as_prefix(options, &place.at(3))? }
         } else {
             self.values(operand, &place.at(2))?
         };

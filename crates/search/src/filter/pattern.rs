@@ -75,6 +75,20 @@ pub(super) fn glob(pattern: &str, case: Case) -> Result<Regex, String> {
         .map_err(|error| format!("the pattern cannot be used: {error}"))
 }
 
+/// What every string that matches a glob begins with.
+pub(super) fn beginning(glob: &str) -> Box<str> {
+    let mut out = String::new();
+    let mut rest = glob.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '*' | '?' | '[' | '{' => break,
+            '\\' => out.extend(rest.next()),
+            _ => out.push(c),
+        }
+    }
+    out.into()
+}
+
 /// A class after its `[`. A `]` that comes first, and a `-` at either end, are themselves.
 fn class(rest: &mut std::str::Chars<'_>, out: &mut String) -> Result<(), String> {
     out.push('[');
@@ -206,9 +220,16 @@ mod tests {
         }
 
         #[test]
-        fn no_glob_panics_and_an_escaped_one_is_itself(text in "[a-c*?!\\[\\]{},\\\\^-]{0,12}") {
+        fn no_glob_panics_and_an_escaped_one_is_itself(
+            text in "[a-c*?!\\[\\]{},\\\\^-]{0,12}", probe in "[a-c*{},-]{0,8}",
+        ) {
             let _ = glob(&text, Case::Sensitive);
             let escaped: String = text.chars().flat_map(|c| ['\\', c]).collect();
+            prop_assert_eq!(&*beginning(&escaped), text.as_str());
+            if let Ok(glob) = glob(&text, Case::Sensitive) {
+                let begins = beginning(&text);
+                prop_assert!(!glob.is_match(&probe) || probe.starts_with(&*begins), "{} {}", text, probe);
+            }
             prop_assert!(glob(&escaped, Case::Sensitive).unwrap().is_match(&text));
         }
     }

@@ -1,7 +1,6 @@
 //! Filters on rows: a table of cases, the laws of logic, and what is refused.
 
 use base::document::Document;
-use base::error::{Code, Coded};
 use base::words::DocId;
 use proptest::prelude::*;
 
@@ -150,14 +149,47 @@ fn what_is_wrong_is_named_with_its_place() {
         (r#"["s","Fuzzy","a",{"edits":1}]"#, "filters[3]", "max_edit_distance"),
         (r#"["i","Fuzzy","a"]"#, "filters[1]", "tests a string"),
         (r#"["s","ContainsAllTokens","a"]"#, "filters[0]", "full_text_search"),
+        (r#"["id","ContainsAnyToken","a"]"#, "filters[0]", "full_text_search"),
+        (r#"["t","ContainsAnyToken",1]"#, "filters[2]", "expected a string"),
+        (r#"["t","ContainsAnyToken",["a",1]]"#, "filters[2][1]", "expected a string"),
+        (r#"["t","ContainsAnyToken","a",{"last_as_prefix":1}]"#, "filters[3]", "true or false"),
+        (r#"["t","ContainsAnyToken",{"$ref_new":"t"}]"#, "filters[2]", "$ref_new"),
     ] {
         let error = found(text).unwrap_err();
         let SearchError::Query { place: at, reason: why } = &error else { panic!("{error}") };
         assert!(&**at == place && why.contains(reason), "{text}: {error}");
     }
-    for op in ["ContainsAllTokens", "ContainsAnyToken", "ContainsTokenSequence"] {
-        let error = found(&format!(r#"["t","{op}","red fox",{{"last_as_prefix":true}}]"#));
-        assert_eq!(error.unwrap_err().code(), Code::Unsupported, "{op}");
+}
+
+#[test]
+fn words_of_a_text_are_found_whatever_form_they_have() {
+    let schema = schema();
+    let texts = ["The Red fox", "a fox, so red", "reddish foxes", "red", "the"];
+    let rows: Vec<Row> = (1..)
+        .zip(texts)
+        .map(|(id, text)| {
+            let document = Document::parse(format!("{{\"t\":\"{text}\"}}").as_bytes()).unwrap();
+            schema.row(&DocId::U64(id), &document).unwrap()
+        })
+        .collect();
+    for (text, expect) in [
+        (r#"["t","ContainsAllTokens","RED fox"]"#, &[1, 2][..]),
+        (r#"["t","ContainsAnyToken",["red","foxes"]]"#, &[1, 2, 3, 4]),
+        (r#"["t","ContainsTokenSequence","red fox"]"#, &[1]),
+        (r#"["t","ContainsTokenSequence","reddish fox",{"last_as_prefix":true}]"#, &[3]),
+        (r#"["t","ContainsAllTokens","red",{"last_as_prefix":true}]"#, &[1, 2, 3, 4]),
+        (r#"["Not",["t","ContainsAnyToken","fox"]]"#, &[3, 4, 5]),
+        (r#"["t","ContainsAllTokens","the"]"#, &[]),
+        (r#"["t","ContainsAllTokens",""]"#, &[]),
+    ] {
+        let filter = parse(text).unwrap();
+        let mut out = String::new();
+        filter.write_json(&mut out);
+        assert_eq!(parse(&out), Ok(filter.clone()), "{out}");
+        let filter = filter.compile(&schema).unwrap();
+        let found: Vec<u64> =
+            (1..).zip(&rows).filter(|(_, row)| filter.matches(row)).map(|(id, _)| id).collect();
+        assert_eq!(found, expect, "{text}");
     }
 }
 

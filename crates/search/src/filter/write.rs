@@ -2,6 +2,7 @@
 
 use super::{Filter, Operand, Test};
 use crate::json::{write_list, write_string};
+use crate::text::write_texts;
 use crate::value::Value;
 
 impl Filter {
@@ -44,8 +45,8 @@ fn write_test(test: &Test, out: &mut String) {
             write_string(text, out);
             let _ = write!(out, ",{{\"max_edit_distance\":{edits}}}");
         }
-        Operand::Tokens { text, last_as_prefix } => {
-            write_string(text, out);
+        Operand::Tokens { texts, last_as_prefix } => {
+            write_texts(texts, out);
             let _ = write!(out, ",{{\"last_as_prefix\":{last_as_prefix}}}");
         }
         Operand::RefNew(path) => {

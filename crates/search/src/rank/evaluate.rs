@@ -1,23 +1,38 @@
 //! An expression against a schema, and asked of a row.
+//!
+//! The leaves of an expression (attributes, filters, texts) are numbered: whoever has their values elsewhere
+//! than in a row, or gets those of texts later, gives them by these numbers.
 
 use super::{Curve, Rank};
 use crate::error::{Result, SearchError};
 use crate::filter::Compiled;
 use crate::place::Place;
 use crate::schema::{FieldNo, Row, Schema};
+use crate::text::TextQuery;
 use crate::value::{DateTime, Scalar, Value, ValueType};
 
 /// An expression that has been checked against a schema.
 #[derive(Debug, Clone)]
 pub struct Scorer {
     node: Node,
+    leaves: Vec<Leaf>,
+    texts: Vec<TextQuery>,
+}
+
+/// What an expression takes from a row.
+#[derive(Debug, Clone)]
+enum Leaf {
+    Attribute(FieldNo),
+    Filter(Compiled),
+    /// The number of a text.
+    Text(usize),
 }
 
 #[derive(Debug, Clone)]
 enum Node {
     Constant(f64),
-    Attribute(FieldNo),
-    Filter(Compiled),
+    /// Its number.
+    Leaf(usize),
     Sum(Vec<Node>),
     Max(Vec<Node>),
     Product(Vec<Node>),
@@ -33,58 +48,161 @@ impl Rank {
     /// [`SearchError::Query`] with the place: an attribute that is not there, not filterable or neither number,
     /// bool nor datetime; a datetime compared with a number. And the errors of [`crate::filter`].
     pub fn compile(&self, schema: &Schema) -> Result<Scorer> {
-        Ok(Scorer { node: compile(self, schema, &Place::Member("rank_by"))? })
+        let mut scorer =
+            Scorer { node: Node::Constant(0.0), leaves: Vec::new(), texts: Vec::new() };
+        scorer.node = scorer.compile(self, schema, &Place::Member("rank_by"))?;
+        Ok(scorer)
     }
 }
 
 impl Scorer {
-    /// The score of a row, finite; 0 when it is missing.
+    /// The texts that it scores. With any, it finds only the rows that one of them matches.
+    #[must_use]
+    pub fn texts(&self) -> &[TextQuery] {
+        &self.texts
+    }
+
+    /// The score of a row that no text matches, finite; 0 when it is missing.
     #[must_use]
     pub fn score(&self, row: &Row) -> f64 {
-        self.node.score(row).unwrap_or(0.0)
+        self.score_with(row, &[])
     }
-}
 
-fn compile(rank: &Rank, schema: &Schema, place: &Place<'_>) -> Result<Node> {
-    let list = |ranks: &[Rank]| {
+    /// Appends the attributes that it looks at beside its texts, none for the id.
+    pub(crate) fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
+        for leaf in &self.leaves {
+            match leaf {
+                Leaf::Attribute(number) => out.push(Some(*number)),
+                Leaf::Filter(filter) => filter.attributes(out),
+                Leaf::Text(_) => {}
+            }
+        }
+    }
+
+    /// Whether one of its filters asks for words.
+    pub(crate) fn has_words(&self) -> bool {
+        self.leaves.iter().any(|leaf| matches!(leaf, Leaf::Filter(filter) if filter.has_words()))
+    }
+
+    /// The score of a row, given those of its texts, in the order of [`Scorer::texts`].
+    #[must_use]
+    pub fn score_with(&self, row: &Row, texts: &[Option<f32>]) -> f64 {
+        self.score_of(&self.inputs(row), texts)
+    }
+
+    /// What it takes from a row beside its texts, in the order of its leaves.
+    pub(crate) fn inputs(&self, row: &Row) -> Vec<Option<f64>> {
+        let input = |leaf: &Leaf| match leaf {
+            Leaf::Attribute(number) => row.value(*number)?.to_score(),
+            Leaf::Filter(filter) => Some(f64::from(u8::from(filter.matches(row)))),
+            Leaf::Text(_) => None,
+        };
+        self.leaves.iter().map(input).collect()
+    }
+
+    /// The score of a row of which the inputs are known.
+    pub(crate) fn score_of(&self, inputs: &[Option<f64>], texts: &[Option<f32>]) -> f64 {
+        let score = self.node.score(&|leaf| match self.leaves.get(leaf)? {
+            Leaf::Text(text) => Some(texts.get(*text).copied().flatten().map_or(0.0, f64::from)),
+            Leaf::Attribute(_) | Leaf::Filter(_) => inputs.get(leaf).copied().flatten(),
+        });
+        score.unwrap_or(0.0)
+    }
+
+    /// What each text is multiplied with, when the expression is nothing but a sum of texts, each times a
+    /// number that is not negative: then the best rows are found without looking at others.
+    #[must_use]
+    pub fn weights_of_texts(&self) -> Option<Vec<f64>> {
+        let mut weights = vec![0.0; self.texts.len()];
+        let is_sum = self.add_weights(&self.node, 1.0, &mut weights);
+        (is_sum && !weights.is_empty()).then_some(weights)
+    }
+
+    fn add_weights(&self, node: &Node, factor: f64, weights: &mut [f64]) -> bool {
+        match node {
+            Node::Leaf(leaf) => match self.leaves.get(*leaf) {
+                Some(Leaf::Text(text)) => {
+                    weights[*text] += factor;
+                    true
+                }
+                _ => false,
+            },
+            Node::Sum(nodes) => nodes.iter().all(|node| self.add_weights(node, factor, weights)),
+            Node::Product(nodes) => {
+                let mut factor = factor;
+                let mut inner = None;
+                for node in nodes {
+                    if let Node::Constant(number) = node {
+                        factor = finite(factor * number);
+                    } else if inner.replace(node).is_some() {
+                        return false;
+                    }
+                }
+                factor >= 0.0 && inner.is_some_and(|inner| self.add_weights(inner, factor, weights))
+            }
+            Node::Constant(_)
+            | Node::Max(_)
+            | Node::Dist(..)
+            | Node::Saturate(..)
+            | Node::Decay(..) => false,
+        }
+    }
+
+    fn leaf(&mut self, leaf: Leaf) -> Node {
+        self.leaves.push(leaf);
+        Node::Leaf(self.leaves.len() - 1)
+    }
+
+    fn list(&mut self, ranks: &[Rank], schema: &Schema, place: &Place<'_>) -> Result<Vec<Node>> {
         let at = place.at(1);
         let ranks = ranks.iter().enumerate();
-        ranks
-            .map(|(index, rank)| compile(rank, schema, &at.at(index)))
-            .collect::<Result<Vec<Node>>>()
-    };
-    Ok(match rank {
-        Rank::Constant(number) => Node::Constant(*number),
-        Rank::Attribute(path) => {
-            let at = place.at(1);
-            let number = match schema.attribute(path) {
-                Some((number, attribute)) if attribute.filterable => {
-                    number_of(number, attribute.value_type, &at)?
-                }
-                Some(_) => {
-                    let reason = format!("`{path}` is not filterable; make it so in the schema");
-                    return Err(SearchError::query(at, reason));
-                }
-                None => {
-                    let reason = format!("the schema has no attribute `{path}`");
-                    return Err(SearchError::query(at, reason));
-                }
-            };
-            Node::Attribute(number)
-        }
-        Rank::Filter(filter) => Node::Filter(filter.compile_at(schema, place)?),
-        Rank::Sum(ranks) => Node::Sum(list(ranks)?),
-        Rank::Max(ranks) => Node::Max(list(ranks)?),
-        Rank::Product(ranks) => Node::Product(list(ranks)?),
-        Rank::Dist(of, origin) => {
-            let node = compile(of, schema, &place.at(1))?;
-            Node::Dist(node.into(), origin_of(of, origin, schema, &place.at(2))?)
-        }
-        Rank::Saturate(of, curve) => {
-            Node::Saturate(compile(of, schema, &place.at(1))?.into(), *curve)
-        }
-        Rank::Decay(of, curve) => Node::Decay(compile(of, schema, &place.at(1))?.into(), *curve),
-    })
+        ranks.map(|(index, rank)| self.compile(rank, schema, &at.at(index))).collect()
+    }
+
+    fn compile(&mut self, rank: &Rank, schema: &Schema, place: &Place<'_>) -> Result<Node> {
+        Ok(match rank {
+            Rank::Constant(number) => Node::Constant(*number),
+            Rank::Attribute(path) => {
+                let at = place.at(1);
+                let number = match schema.attribute(path) {
+                    Some((number, attribute)) if attribute.filterable => {
+                        number_of(number, attribute.value_type, &at)?
+                    }
+                    Some(_) => {
+                        let reason =
+                            format!("`{path}` is not filterable; make it so in the schema");
+                        return Err(SearchError::query(at, reason));
+                    }
+                    None => {
+                        let reason = format!("the schema has no attribute `{path}`");
+                        return Err(SearchError::query(at, reason));
+                    }
+                };
+                self.leaf(Leaf::Attribute(number))
+            }
+            Rank::Filter(filter) => {
+                let filter = filter.compile_at(schema, place)?;
+                self.leaf(Leaf::Filter(filter))
+            }
+            Rank::Text(text) => {
+                self.texts.push(text.compile_at(schema, place)?);
+                self.leaf(Leaf::Text(self.texts.len() - 1))
+            }
+            Rank::Sum(ranks) => Node::Sum(self.list(ranks, schema, place)?),
+            Rank::Max(ranks) => Node::Max(self.list(ranks, schema, place)?),
+            Rank::Product(ranks) => Node::Product(self.list(ranks, schema, place)?),
+            Rank::Dist(of, origin) => {
+                let node = self.compile(of, schema, &place.at(1))?;
+                Node::Dist(node.into(), origin_of(of, origin, schema, &place.at(2))?)
+            }
+            Rank::Saturate(of, curve) => {
+                Node::Saturate(self.compile(of, schema, &place.at(1))?.into(), *curve)
+            }
+            Rank::Decay(of, curve) => {
+                Node::Decay(self.compile(of, schema, &place.at(1))?.into(), *curve)
+            }
+        })
+    }
 }
 
 fn number_of(number: FieldNo, kind: ValueType, place: &Place<'_>) -> Result<FieldNo> {
@@ -126,21 +244,20 @@ fn bend(number: f64, curve: &Curve) -> f64 {
 
 impl Node {
     /// Recursion ends at the depth that expressions may have.
-    fn score(&self, row: &Row) -> Option<f64> {
+    fn score(&self, leaf: &dyn Fn(usize) -> Option<f64>) -> Option<f64> {
         match self {
             Self::Constant(number) => Some(*number),
-            Self::Attribute(number) => row.value(*number)?.to_score(),
-            Self::Filter(filter) => Some(f64::from(u8::from(filter.matches(row)))),
+            Self::Leaf(number) => leaf(*number),
             Self::Sum(nodes) => {
-                nodes.iter().filter_map(|node| node.score(row)).reduce(|a, b| finite(a + b))
+                nodes.iter().filter_map(|node| node.score(leaf)).reduce(|a, b| finite(a + b))
             }
-            Self::Max(nodes) => nodes.iter().filter_map(|node| node.score(row)).reduce(f64::max),
-            Self::Product(nodes) => {
-                nodes.iter().try_fold(1.0, |product, node| Some(finite(product * node.score(row)?)))
-            }
-            Self::Dist(of, origin) => Some(finite((of.score(row)? - origin).abs())),
-            Self::Saturate(of, curve) => Some(1.0 - 1.0 / (1.0 + bend(of.score(row)?, curve))),
-            Self::Decay(of, curve) => Some(1.0 / (1.0 + bend(of.score(row)?, curve))),
+            Self::Max(nodes) => nodes.iter().filter_map(|node| node.score(leaf)).reduce(f64::max),
+            Self::Product(nodes) => nodes
+                .iter()
+                .try_fold(1.0, |product, node| Some(finite(product * node.score(leaf)?))),
+            Self::Dist(of, origin) => Some(finite((of.score(leaf)? - origin).abs())),
+            Self::Saturate(of, curve) => Some(1.0 - 1.0 / (1.0 + bend(of.score(leaf)?, curve))),
+            Self::Decay(of, curve) => Some(1.0 / (1.0 + bend(of.score(leaf)?, curve))),
         }
     }
 }
@@ -158,7 +275,8 @@ mod tests {
 
     fn schema() -> Schema {
         let text = r#"{"n":"float","i":"int","b":"bool","d":"datetime","s":"string","a":"[]int",
-            "h":{"type":"int","filterable":false},"gone":"float"}"#;
+            "h":{"type":"int","filterable":false},"gone":"float",
+            "t":{"type":"string","full_text_search":true}}"#;
         let request = Json::parse(text.as_bytes()).unwrap();
         Schema::new(Undeclared::Refuse).declare(request, None).unwrap().schema
     }
@@ -227,16 +345,18 @@ mod tests {
             (r#"["Decay",1,{"midpoint":"7x"}]"#, "rank_by[2]"),
             (r#"["Decay",1,{"midpoint":1,"exponent":-1}]"#, "rank_by[2]"),
             (r#"["Decay",1,{"midpoint":1,"half":1}]"#, "rank_by[2]"),
+            (r#"["Sum",[["s","BM25","x"]]]"#, "rank_by[1][0][0]"),
+            (r#"["gone","BM25","x",{"match":"some"}]"#, "rank_by[3]"),
+            (r#"["t","BM25",1]"#, "rank_by[2]"),
+            (r#"["t","BM25",["a",1]]"#, "rank_by[2][1]"),
+            (r#"["t","BM25","x",{"max_edit_distance":3}]"#, "rank_by[3]"),
+            (r#"["t","BM25","x",{"match":"boolean","last_as_prefix":true}]"#, "rank_by[3]"),
         ] {
             let error = score(text, 1.0).unwrap_err();
             let SearchError::Query { place: found, .. } = &error else { panic!("{text}: {error}") };
             assert_eq!(&**found, place, "{text}: {error}");
         }
-        for text in [
-            r#"["Sum",[["s","BM25","x"]]]"#,
-            r#"["v","SparseKNN",{}]"#,
-            r#"["Sum",[["v","ANN",[1]]]]"#,
-        ] {
+        for text in [r#"["v","SparseKNN",{}]"#, r#"["Sum",[["v","ANN",[1]]]]"#] {
             assert_eq!(score(text, 1.0).unwrap_err().code(), Code::Unsupported, "{text}");
         }
         let deep = |n: usize| format!("{}1{}", "[\"Sum\",[".repeat(n), "]]".repeat(n));
@@ -245,6 +365,42 @@ mod tests {
         let wide = |n: usize| format!("[\"Sum\",[{}]]", vec!["1"; n].join(","));
         assert!(score(&wide(super::super::RANK_NODES_MAX - 1), 1.0).is_ok());
         assert!(score(&wide(super::super::RANK_NODES_MAX), 1.0).is_err());
+    }
+
+    #[test]
+    fn texts_take_their_scores_from_whoever_searches_them() {
+        let compile = |text: &str| {
+            let rank = Rank::parse(Json::parse(text.as_bytes()).unwrap()).unwrap();
+            let mut out = String::new();
+            rank.write_json(&mut out);
+            assert_eq!(
+                Rank::parse(Json::parse(out.as_bytes()).unwrap()),
+                Ok(rank.clone()),
+                "{out}"
+            );
+            rank.compile(&schema()).unwrap()
+        };
+        let text = r#"["Sum",[["t","BM25","red fox"],["Product",2,["t","BM25",["a","b"],
+            {"match":"all","last_as_prefix":true,"max_edit_distance":1}]],["Attribute","n"]]]"#;
+        let scorer = compile(text);
+        assert_eq!(scorer.texts().len(), 2);
+        assert!((scorer.score_with(&row(8.0), &[Some(1.5), Some(0.25)]) - 10.0).abs() < 1e-9);
+        assert!((scorer.score_with(&row(8.0), &[None, Some(0.25)]) - 8.5).abs() < 1e-9);
+        assert!((scorer.score(&row(8.0)) - 8.0).abs() < 1e-9);
+        for (text, expect) in [
+            (text, None),
+            ("3", None),
+            (r#"["t","BM25","a"]"#, Some(vec![1.0])),
+            (
+                r#"["Product",2,["Sum",[["t","BM25","a"],["Product",[0.5,["t","BM25","b"],3]]]]]"#,
+                Some(vec![2.0, 3.0]),
+            ),
+            (r#"["Product",-1,["t","BM25","a"]]"#, None),
+            (r#"["Product",["t","BM25","a"],["t","BM25","a"]]"#, None),
+            (r#"["Max",[["t","BM25","a"]]]"#, None),
+        ] {
+            assert_eq!(compile(text).weights_of_texts(), expect, "{text}");
+        }
     }
 
     proptest! {

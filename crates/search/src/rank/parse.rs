@@ -6,16 +6,17 @@ use crate::filter::{Filter, Size};
 use crate::json::{Json, Kind};
 use crate::path::Path;
 use crate::place::Place;
+use crate::text::TextMatch;
 use crate::value::{Value, natural};
 
-const SHAPE: &str =
-    "expected a number, a filter, or one of Attribute, Sum, Max, Product, Dist, Saturate, Decay";
+const SHAPE: &str = "expected a number, a filter, [\"attribute\",\"BM25\",\"words\"], or one of Attribute, Sum, Max, Product, Dist, \
+     Saturate, Decay";
 
 impl Rank {
     /// Reads an expression.
     ///
     /// # Errors
-    /// [`SearchError::Query`] with the place and what belongs there; [`SearchError::Unsupported`] for BM25,
+    /// [`SearchError::Query`] with the place and what belongs there; [`SearchError::Unsupported`] for
     /// sparse vectors and distances of vectors in an expression.
     pub fn parse(json: Json<'_>) -> Result<Self> {
         Self::parse_at(json, &Place::Member("rank_by"))
@@ -43,6 +44,9 @@ fn parse(json: Json<'_>, place: &Place<'_>, depth: usize, budget: &mut Budget) -
     }
     if json.kind() == Kind::Number {
         return number(json, place).map(Rank::Constant);
+    }
+    if TextMatch::is_one(json) {
+        return TextMatch::parse_at(json, place).map(Rank::Text);
     }
     if Filter::is_one(json) {
         return budget.filters.parse(json, place).map(Rank::Filter);
@@ -83,9 +87,6 @@ fn parse(json: Json<'_>, place: &Place<'_>, depth: usize, budget: &mut Budget) -
 /// What is not an expression, and why.
 fn unknown(op: Json<'_>, place: &Place<'_>) -> SearchError {
     match op.string().as_deref() {
-        Some("BM25") => {
-            SearchError::unsupported(place.at(1), "BM25 needs a text index, and there is none here")
-        }
         Some("SparseKNN") => {
             SearchError::unsupported(place.at(1), "sparse vectors are not supported")
         }

@@ -63,7 +63,7 @@ named! {
         Italian = "italian",
         /// Japanese, cut into words by a dictionary; there is no stemming.
         Japanese = "japanese",
-        /// Korean, cut into words by a dictionary; there is no stemming.
+        /// Korean, cut into overlapping pairs of syllables; there is no stemming.
         Korean = "korean",
         /// Norwegian.
         Norwegian = "norwegian",
@@ -95,15 +95,15 @@ impl Language {
 named! {
     /// How a text becomes tokens.
     Tokenizer {
-        /// Words, first rules.
+        /// Runs of letters and digits.
         WordV0 = "word_v0",
-        /// Words, second rules.
+        /// As `word_v0`, and ideographs each by itself.
         WordV1 = "word_v1",
-        /// Words, third rules.
+        /// As `word_v1`, and emoji.
         WordV2 = "word_v2",
-        /// Words, fourth rules.
+        /// Words by the rules of Unicode, some languages by dictionaries.
         WordV3 = "word_v3",
-        /// Words, today's rules.
+        /// As `word_v3`, and emoji, and parted at `_`, `:` and full stops.
         WordV4 = "word_v4",
         /// The elements of an array of strings are the tokens, as they are.
         PreTokenizedArray = "pre_tokenized_array",

@@ -24,6 +24,17 @@ impl Row {
         Self { id: Value::of_id(id), values, vectors }
     }
 
+    /// A row of values that were read from an index; it has no vectors.
+    pub(crate) fn of_values(id: Value, mut values: Vec<(FieldNo, Value)>) -> Self {
+        values.sort_unstable_by_key(|(number, _)| *number);
+        Self { id, values, vectors: Vec::new() }
+    }
+
+    /// The row with these vectors.
+    pub(crate) fn with_vectors(self, vectors: Vec<(FieldNo, Vector)>) -> Self {
+        Self { vectors, ..self }
+    }
+
     /// The value of `id`.
     #[must_use]
     pub const fn id(&self) -> &Value {
@@ -41,6 +52,11 @@ impl Row {
     #[must_use]
     pub fn vector(&self, number: FieldNo) -> Option<&Vector> {
         self.vectors.iter().find(|(found, _)| *found == number).map(|(_, vector)| vector)
+    }
+
+    /// Every vector.
+    pub fn vectors(&self) -> impl Iterator<Item = (FieldNo, &Vector)> {
+        self.vectors.iter().map(|(number, vector)| (*number, vector))
     }
 
     /// Every value, in the order of numbers.

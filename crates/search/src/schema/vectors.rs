@@ -24,6 +24,11 @@ impl Vector {
         Self::encode(&read(json, field.dims)?, field.element)
     }
 
+    /// A vector of these elements, little-endian.
+    pub(crate) fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes.into())
+    }
+
     /// A vector of these elements.
     fn encode(floats: &[f32], element: Element) -> Result<Self, String> {
         let mut bytes = Vec::with_capacity(floats.len() * element.bytes());

@@ -16,7 +16,8 @@ mod read;
 mod source;
 mod write;
 
-pub use read::{ReadRanges, VectorFile};
+pub use crate::storage::ReadRanges;
+pub use read::VectorFile;
 pub use write::Written;
 pub(crate) use write::write;
 

@@ -1,31 +1,22 @@
 //! Opens a file, searches it by ranges, or loads all of it.
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
-use std::fmt::Debug;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use super::layout::{Cursor, HEADER_BYTES, Header, Layout, SUM_BYTES};
 use super::source::FileSource;
 use super::{Part, Written, checksum};
+use crate::storage::ReadRanges;
 use crate::vector::calibrate::{Calibration, Point};
 use crate::vector::error::VectorError;
 use crate::vector::index::{Centroids, Cluster, Index};
 use crate::vector::kernel::{AlignedBytes, GROUP, Kernels};
 use crate::vector::list::{self, List, Summary};
+use crate::vector::metric::Metric;
 use crate::vector::rotation::Rotation;
 use crate::vector::search::{Scratch, Searcher};
 use crate::vector::{Hit, Request, Space, VectorIndex, hits};
-
-/// Something to read ranges of bytes from.
-pub trait ReadRanges: Debug + Send + Sync {
-    /// The bytes of each range, in their order. One call is one round trip, however many ranges.
-    ///
-    /// # Errors
-    /// When any of them cannot be read in full.
-    fn read(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Vec<u8>>>;
-}
 
 /// A file that is open: what a search needs to begin with is in memory, the rest is read when it is
 /// needed.
@@ -134,6 +125,12 @@ impl<R: ReadRanges> VectorFile<R> {
         };
         let near = searcher.run(query, &mut space.scratch)?;
         Ok(hits(self.index.metric, near))
+    }
+
+    /// How distance is measured.
+    #[must_use]
+    pub fn metric(&self) -> Metric {
+        self.index.metric
     }
 
     /// The number of rows.

@@ -5,7 +5,8 @@ use std::ops::Range;
 
 use super::Part;
 use super::layout::{Cursor, MAP_ROWS, SUM_BYTES};
-use super::read::{ReadRanges, VectorFile, damaged, read, sealed};
+use super::read::{VectorFile, damaged, read, sealed};
+use crate::storage::ReadRanges;
 use crate::vector::error::VectorError;
 use crate::vector::source::{Found, Rows, Source};
 
@@ -56,6 +57,16 @@ impl<R: ReadRanges> Source for FileSource<'_, R> {
             }
         }
         Ok(())
+    }
+}
+
+impl<R: ReadRanges> VectorFile<R> {
+    /// The raw vectors of these rows, in their order, as the file keeps them. One round trip.
+    ///
+    /// # Errors
+    /// [`VectorError::Damaged`] when one is, or when there is no such row; [`VectorError::Read`].
+    pub fn raw(&self, rows: &[u32]) -> Result<Vec<Vec<u8>>, VectorError> {
+        FileSource { file: self }.raw(rows)
     }
 }
 
