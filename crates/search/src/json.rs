@@ -63,6 +63,13 @@ impl<'a> Json<'a> {
         Ok(Self(text.trim_ascii()))
     }
 
+    /// The value that a text spells which is known to be JSON: a body that is larger than a document may
+    /// be, and was checked by something else.
+    #[must_use]
+    pub fn of_text(text: &'a [u8]) -> Self {
+        Self(text.trim_ascii())
+    }
+
     /// What it is.
     #[must_use]
     pub fn kind(self) -> Kind {

@@ -63,6 +63,12 @@ impl Undeclared {
             Self::Ignore => "ignore",
         }
     }
+
+    /// The one of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|known| known.name() == name)
+    }
 }
 
 /// Which fields the documents of a collection have.
@@ -85,6 +91,13 @@ impl Schema {
     #[must_use]
     pub const fn undeclared(&self) -> Undeclared {
         self.undeclared
+    }
+
+    /// The same fields with the same numbers, and other members treated so: to read documents of a
+    /// schema that may have grown meanwhile, for one.
+    #[must_use]
+    pub fn with_undeclared(&self, undeclared: Undeclared) -> Self {
+        Self { undeclared, ..self.clone() }
     }
 
     /// The field at a path.
@@ -181,6 +194,19 @@ mod tests {
         }
         let numbers: Vec<u16> = schema.fields().map(|(_, field)| field.number.0).collect();
         assert_eq!(numbers, [0, 3, 1, 2, 4]);
+    }
+
+    #[test]
+    fn other_members_may_be_treated_otherwise_and_fields_keep_their_numbers() {
+        let mut schema = Schema::new(Undeclared::Infer);
+        schema.insert(path("a"), int()).unwrap();
+        let reading = schema.with_undeclared(Undeclared::Ignore);
+        assert_eq!(reading.undeclared(), Undeclared::Ignore);
+        assert!(reading.fields().eq(schema.fields()));
+        for undeclared in Undeclared::ALL {
+            assert_eq!(Undeclared::named(undeclared.name()), Some(undeclared));
+        }
+        assert_eq!(Undeclared::named("drop"), None);
     }
 
     #[test]

@@ -53,9 +53,8 @@ impl Schema {
                 "the stored schema has a member that this version does not know",
             ));
         }
-        let undeclared = json.get("undeclared").and_then(Json::string).and_then(|name| {
-            Undeclared::ALL.into_iter().find(|undeclared| undeclared.name() == name)
-        });
+        let undeclared = json.get("undeclared").and_then(Json::string);
+        let undeclared = undeclared.and_then(|name| Undeclared::named(&name));
         let next_number = json.get("next_number").and_then(number);
         let fields = json.get("fields").and_then(Json::elements);
         let (Some(undeclared), Some(next_number), Some(fields)) = (undeclared, next_number, fields)
