@@ -101,6 +101,7 @@ impl Engine for Docdb {
             id: DocId::U64(*id),
             action: action.clone(),
             conditions: Vec::new(),
+            otherwise: docstore::Otherwise::Refuse,
         };
         self.commit(ids.iter().map(write).collect())
     }

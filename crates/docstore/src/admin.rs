@@ -61,6 +61,12 @@ impl Database {
         made.map(|_| number).map_err(|refused| refused.error)
     }
 
+    /// A number for a collection that an [`crate::Amendment`] is to make; nobody else is given it.
+    #[must_use]
+    pub fn next_collection(&self) -> CollectionId {
+        CollectionId(self.inner.next_collection.fetch_add(1, Ordering::AcqRel))
+    }
+
     /// Removes a collection. Its number is never used again; a collection made later under the same
     /// name is another one.
     ///

@@ -13,6 +13,7 @@ use base::words::{CollectionId, Lsn, Name};
 
 use crate::error::{Result, StoreError};
 use crate::manifest::CollectionRecord;
+use crate::rule::{DocumentRule, PropertyRule};
 use crate::validation::Validation;
 
 /// The property that holds the JSON Schema by which a collection's documents are validated.
@@ -35,6 +36,8 @@ pub(crate) struct Collection {
     /// Values with the changes that set them, ascending; the last one holds.
     properties: BTreeMap<Name, Vec<(Lsn, Option<Document>)>>,
     pub(crate) validation: Option<Arc<Validation>>,
+    /// The rule that a property makes, if the options name one.
+    pub(crate) rule: Option<Arc<dyn DocumentRule>>,
 }
 
 impl Collection {
@@ -46,6 +49,7 @@ impl Collection {
             last_change: created,
             properties: BTreeMap::new(),
             validation: None,
+            rule: None,
         }
     }
 
@@ -93,8 +97,10 @@ impl Collection {
 
     /// The same for a schema that was compiled before it was logged. One that this build refuses
     /// all the same must not keep the database from opening; it validates nothing until it is set
-    /// again.
-    fn recompile(&mut self) {
+    /// again. The rule of a property says for itself what a value that it does not understand means.
+    fn recompile(&mut self, maker: Option<&PropertyRule>) {
+        self.rule =
+            maker.and_then(|maker| self.property(&maker.property).map(|value| (maker.make)(value)));
         if let Err(error) = self.compile() {
             tracing::error!(collection = %self.name, %error, "a schema is not understood");
         }
@@ -112,11 +118,15 @@ fn recovered_name(collection: CollectionId, n: u64) -> Name {
 
 /// The collections of a database.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Collections(BTreeMap<CollectionId, Collection>);
+pub(crate) struct Collections {
+    all: BTreeMap<CollectionId, Collection>,
+    /// Which property makes rules.
+    maker: Option<PropertyRule>,
+}
 
 impl Collections {
     /// As a checkpoint has them.
-    pub(crate) fn of(records: &[CollectionRecord]) -> Self {
+    pub(crate) fn of(records: &[CollectionRecord], maker: Option<PropertyRule>) -> Self {
         let mut all = BTreeMap::new();
         for record in records {
             let mut collection = Collection::new(record.name.clone(), record.created);
@@ -125,15 +135,15 @@ impl Collections {
                 let values = vec![(record.created, Some(value.clone()))];
                 collection.properties.insert(name.clone(), values);
             }
-            collection.recompile();
+            collection.recompile(maker.as_ref());
             all.insert(record.collection, collection);
         }
-        Self(all)
+        Self { all, maker }
     }
 
     /// As a checkpoint at `lsn` records them.
     pub(crate) fn records(&self, lsn: Lsn) -> Vec<CollectionRecord> {
-        let existing = self.0.iter().filter(|(_, collection)| collection.exists_at(lsn));
+        let existing = self.all.iter().filter(|(_, collection)| collection.exists_at(lsn));
         let record = |(number, collection): (&CollectionId, &Collection)| CollectionRecord {
             collection: *number,
             name: collection.name.clone(),
@@ -146,41 +156,41 @@ impl Collections {
     }
 
     pub(crate) fn get(&self, collection: CollectionId) -> Option<&Collection> {
-        self.0.get(&collection)
+        self.all.get(&collection)
     }
 
     /// The collection with this number, if a reader at `lsn` finds it.
     pub(crate) fn find(&self, collection: CollectionId, lsn: Lsn) -> Result<&Collection> {
-        let found = self.0.get(&collection).filter(|found| found.exists_at(lsn));
+        let found = self.all.get(&collection).filter(|found| found.exists_at(lsn));
         found.ok_or_else(|| StoreError::CollectionNotFound(Arc::from(collection.to_string())))
     }
 
     /// The collection of this name, if a reader at `lsn` finds it.
     pub(crate) fn named(&self, name: &Name, lsn: Lsn) -> Option<(CollectionId, &Collection)> {
-        let existing = self.0.iter().filter(|(_, collection)| collection.exists_at(lsn));
+        let existing = self.all.iter().filter(|(_, collection)| collection.exists_at(lsn));
         let mut same = existing.filter(|(_, collection)| collection.name == *name);
         same.next().map(|(number, collection)| (*number, collection))
     }
 
     /// The newest change that made or unmade a collection of this name.
     pub(crate) fn newest_of(&self, name: &Name) -> Lsn {
-        let same = self.0.values().filter(|collection| collection.name == *name);
+        let same = self.all.values().filter(|collection| collection.name == *name);
         same.map(Collection::revision).max().unwrap_or(Lsn::ZERO)
     }
 
     /// The highest number of any.
     pub(crate) fn highest(&self) -> Option<CollectionId> {
-        self.0.last_key_value().map(|(number, _)| *number)
+        self.all.last_key_value().map(|(number, _)| *number)
     }
 
     /// All that a reader at `lsn` finds, by number.
     pub(crate) fn at(&self, lsn: Lsn) -> impl Iterator<Item = (CollectionId, &Collection)> {
-        let existing = self.0.iter().filter(move |(_, collection)| collection.exists_at(lsn));
+        let existing = self.all.iter().filter(move |(_, collection)| collection.exists_at(lsn));
         existing.map(|(number, collection)| (*number, collection))
     }
 
     pub(crate) fn create(&mut self, collection: CollectionId, name: Name, lsn: Lsn) {
-        self.0.insert(collection, Collection::new(name, lsn));
+        self.all.insert(collection, Collection::new(name, lsn));
     }
 
     /// Makes a collection whose creation the log has lost: its number came up at `lsn`. Nobody knows
@@ -194,11 +204,11 @@ impl Collections {
         let mut named = Vec::new();
         for number in adopted {
             let is_taken = |name: &Name| {
-                let mut others = self.0.iter().filter(|(other, _)| *other != number);
+                let mut others = self.all.iter().filter(|(other, _)| *other != number);
                 others.any(|(_, other)| other.name == *name && other.dropped.is_none())
             };
             let free = (0..).map(|n| recovered_name(*number, n)).find(|name| !is_taken(name));
-            if let (Some(name), Some(found)) = (free, self.0.get_mut(number))
+            if let (Some(name), Some(found)) = (free, self.all.get_mut(number))
                 && found.dropped.is_none()
             {
                 found.name = name.clone();
@@ -209,7 +219,7 @@ impl Collections {
     }
 
     pub(crate) fn drop(&mut self, collection: CollectionId, lsn: Lsn) {
-        if let Some(dropped) = self.0.get_mut(&collection) {
+        if let Some(dropped) = self.all.get_mut(&collection) {
             dropped.dropped = Some(lsn);
             dropped.last_change = lsn;
         }
@@ -222,31 +232,31 @@ impl Collections {
         value: Option<Document>,
         lsn: Lsn,
     ) {
-        if let Some(found) = self.0.get_mut(&collection) {
+        if let Some(found) = self.all.get_mut(&collection) {
             found.properties.entry(property).or_default().push((lsn, value));
             found.last_change = lsn;
-            found.recompile();
+            found.recompile(self.maker.as_ref());
         }
     }
 
     /// Something in the collection was changed.
     pub(crate) fn touch(&mut self, collection: CollectionId, lsn: Lsn) {
-        if let Some(touched) = self.0.get_mut(&collection) {
+        if let Some(touched) = self.all.get_mut(&collection) {
             touched.last_change = touched.last_change.max(lsn);
         }
     }
 
     /// Takes back every change above `last`: their commit failed.
     pub(crate) fn take_back(&mut self, last: Lsn) {
-        self.0.retain(|_, collection| collection.created <= last);
-        for collection in self.0.values_mut() {
+        self.all.retain(|_, collection| collection.created <= last);
+        for collection in self.all.values_mut() {
             collection.dropped = collection.dropped.filter(|dropped| *dropped <= last);
             let before = collection.revision();
             for values in collection.properties.values_mut() {
                 values.retain(|(lsn, _)| *lsn <= last);
             }
             if collection.revision() != before {
-                collection.recompile();
+                collection.recompile(self.maker.as_ref());
             }
         }
     }
@@ -254,18 +264,18 @@ impl Collections {
     /// Collections dropped at or before `lsn`.
     pub(crate) fn dropped_by(&self, lsn: Lsn) -> Vec<CollectionId> {
         let gone = |collection: &Collection| collection.dropped.is_some_and(|at| at <= lsn);
-        let dropped = self.0.iter().filter(|(_, collection)| gone(collection));
+        let dropped = self.all.iter().filter(|(_, collection)| gone(collection));
         dropped.map(|(number, _)| *number).collect()
     }
 
     /// Forgets collections that nothing refers to any more.
     pub(crate) fn forget(&mut self, gone: &[CollectionId]) {
-        self.0.retain(|number, _| !gone.contains(number));
+        self.all.retain(|number, _| !gone.contains(number));
     }
 
     /// Properties keep one value each from here on: nobody reads below `lsn`.
     pub(crate) fn forget_older_properties(&mut self, lsn: Lsn) {
-        for collection in self.0.values_mut() {
+        for collection in self.all.values_mut() {
             for values in collection.properties.values_mut() {
                 let held = values.iter().rposition(|(set, _)| *set <= lsn).unwrap_or(0);
                 values.drain(..held);
@@ -331,7 +341,7 @@ mod tests {
         assert_eq!(all.records(Lsn(3))[0].properties, []);
         all.take_back(Lsn(2));
         assert_eq!(all.get(NUMBER).unwrap().property(&property), Some(&value));
-        let again = Collections::of(&all.records(Lsn(2)));
+        let again = Collections::of(&all.records(Lsn(2)), None);
         assert_eq!(again.get(NUMBER).unwrap().property(&property), Some(&value));
     }
 }

@@ -17,6 +17,7 @@ pub use wal::Op;
 use crate::data::DataError;
 use crate::index::IndexError;
 use crate::patch::PatchError;
+use crate::rule::Misfit;
 use crate::validation::ValidationError;
 
 /// What the document store answers when it cannot do what was asked.
@@ -174,6 +175,9 @@ pub enum StoreError {
     /// A document that its collection's schema refuses, or a schema that is none.
     #[error(transparent)]
     Validation(Arc<ValidationError>),
+    /// A document that the rule of its collection refuses.
+    #[error(transparent)]
+    Misfit(Arc<Misfit>),
     /// Bytes that are not a document.
     #[error(transparent)]
     Json(#[from] JsonError),
@@ -246,6 +250,12 @@ impl From<ValidationError> for StoreError {
     }
 }
 
+impl From<Misfit> for StoreError {
+    fn from(misfit: Misfit) -> Self {
+        Self::Misfit(Arc::new(misfit))
+    }
+}
+
 impl Coded for StoreError {
     fn code(&self) -> Code {
         match self {
@@ -275,6 +285,7 @@ impl Coded for StoreError {
             Self::Index(error) => error.code(),
             Self::Patch(error) => error.code(),
             Self::Validation(error) => error.code(),
+            Self::Misfit(misfit) => misfit.code,
             Self::Json(error) => error.code(),
             Self::Id(_) | Self::ImportId(_) => Code::InvalidId,
             Self::ImportLine(_) => Code::InvalidJson,

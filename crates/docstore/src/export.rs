@@ -355,6 +355,8 @@ impl Import<'_> {
                         match one.effect {
                             Effect::Created => self.report.created += 1,
                             Effect::Replaced | Effect::Deleted => self.report.replaced += 1,
+                            // An import has no operation that may be passed over.
+                            Effect::Skipped => {}
                         }
                     }
                 }

@@ -34,6 +34,7 @@ mod read;
 mod rebuild;
 mod request;
 mod retire;
+mod rule;
 mod salvage;
 mod snapshots;
 mod state;
@@ -67,7 +68,10 @@ pub use options::Options;
 pub use peek::Peeked;
 pub use read::{PAGE_DOCUMENTS_MAX, Page, ScanRequest};
 pub use rebuild::{Doubt, InDoubt, RebuildReport, rebuild_index};
-pub use request::{Action, Condition, Effect, Expiry, Refused, Stored, Test, Write, Written};
+pub use request::{
+    Action, Condition, Effect, Expiry, Otherwise, Refused, Stored, Test, Write, Written,
+};
+pub use rule::{Amendment, DocumentRule, Fit, Misfit, PropertyRule, PropertySet};
 pub use salvage::{DatabaseSalvage, DatabaseSalvageReport};
 pub use snapshots::SnapshotId;
 pub use stats::{CheckpointReport, CollectionStats, DatabaseStats, HealingStats};

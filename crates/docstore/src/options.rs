@@ -6,6 +6,7 @@ use base::limits::{TXN_BYTES_MAX, TXN_OPS_MAX};
 
 use crate::data::{DATA_BYTES_MAX, Geometry, Parity};
 use crate::error::{Result, StoreError};
+use crate::rule::PropertyRule;
 
 /// Settings of one database. Every one of them works; what is out of range is refused.
 #[derive(Debug, Clone)]
@@ -62,6 +63,8 @@ pub struct Options {
     pub healing_batch: usize,
     /// How long after a step of the scrub the next one begins. Default 1 h.
     pub healing_interval: Duration,
+    /// Which property of collections makes rules for their documents. Default none.
+    pub rule: Option<PropertyRule>,
     /// A defect to run with, so that the tests can show that they notice.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<crate::planted::Bug>,
@@ -92,6 +95,7 @@ impl Default for Options {
             healing_on_read: true,
             healing_batch: 100,
             healing_interval: Duration::from_secs(3600),
+            rule: None,
             #[cfg(feature = "planted-bugs")]
             planted: None,
         }

@@ -33,6 +33,18 @@ pub struct Write {
     pub action: Action,
     /// What must hold for it, all of them.
     pub conditions: Vec<Condition>,
+    /// What becomes of it when it cannot be done on the document that there is.
+    pub otherwise: Otherwise,
+}
+
+/// What becomes of a write whose conditions do not hold, or that finds no document or one too many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Otherwise {
+    /// It is refused, and with it the batch that it belongs to.
+    #[default]
+    Refuse,
+    /// It is passed over, and the others of its batch are done. Within an open transaction it is refused.
+    Skip,
 }
 
 /// What to do with a document.
@@ -107,7 +119,8 @@ impl fmt::Debug for Condition {
 
 impl Write {
     fn new(collection: CollectionId, id: DocId, action: Action) -> Self {
-        Self { collection, id, action, conditions: Vec::new() }
+        let (conditions, otherwise) = (Vec::new(), Otherwise::Refuse);
+        Self { collection, id, action, conditions, otherwise }
     }
 
     /// Makes a document that must not exist yet.
@@ -159,12 +172,20 @@ impl Write {
         self.conditions.push(condition);
         self
     }
+
+    /// Has it passed over when it cannot be done on the document that there is.
+    #[must_use]
+    pub fn or_skip(mut self) -> Self {
+        self.otherwise = Otherwise::Skip;
+        self
+    }
 }
 
 /// What became of one operation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Written {
-    /// The LSN of the write: the document's revision, or that of its deletion.
+    /// The LSN of the write: the document's revision, or that of its deletion; zero when it was passed
+    /// over.
     pub revision: Lsn,
     /// What it did.
     pub effect: Effect,
@@ -179,6 +200,8 @@ pub enum Effect {
     Replaced,
     /// There is none any more.
     Deleted,
+    /// Nothing: it was passed over, as [`Otherwise::Skip`] says.
+    Skipped,
 }
 
 /// A batch that was refused: nothing of it was applied.

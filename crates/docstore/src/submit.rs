@@ -19,9 +19,10 @@ use wal::{Committed, WalError};
 
 use crate::database::{Database, Inner, lock};
 use crate::error::{Result, StoreError};
-use crate::request::{Effect, Refused, Write, Written};
+use crate::request::{Refused, Write, Written};
+use crate::rule::Amendment;
 use crate::transaction::Transaction;
-use crate::write::{Evaluated, Plan, Refusal, TRIES_MAX, bytes_of};
+use crate::write::{Evaluated, Plan, Refusal, TRIES_MAX, answers, bytes_of};
 
 /// What a submitted write is answered.
 pub type Outcome = std::result::Result<Vec<Written>, Refused>;
@@ -72,6 +73,28 @@ impl Database {
         writes: Vec<Write>,
         done: Done,
     ) -> std::result::Result<(), Box<Unplaced<Vec<Write>>>> {
+        self.submit_with(None, writes, done)
+    }
+
+    /// The same for [`Database::batch_amending`].
+    ///
+    /// # Errors
+    /// As [`Database::submit`].
+    pub fn submit_amending(
+        &self,
+        amendment: &Amendment,
+        writes: Vec<Write>,
+        done: Done,
+    ) -> std::result::Result<(), Box<Unplaced<Vec<Write>>>> {
+        self.submit_with(Some(amendment), writes, done)
+    }
+
+    fn submit_with(
+        &self,
+        amendment: Option<&Amendment>,
+        writes: Vec<Write>,
+        done: Done,
+    ) -> std::result::Result<(), Box<Unplaced<Vec<Write>>>> {
         let bytes = match bytes_of(&writes, &self.inner.options) {
             Ok(bytes) => bytes,
             Err(error) => {
@@ -80,7 +103,7 @@ impl Database {
             }
         };
         let started = match self.inner.admit_now(bytes) {
-            Ok(()) => self.inner.start(|inner| inner.evaluate(&writes), done),
+            Ok(()) => self.inner.start(|inner| inner.evaluate(amendment, &writes), done),
             Err(why) => Err((why, done)),
         };
         started.map_err(|(why, done)| Box::new(Unplaced { work: writes, done, why }))
@@ -160,7 +183,7 @@ impl Inner {
             if plan.changes.is_empty() {
                 drop(under_lock);
                 let looked = plan.reads.iter().map(|(_, _, lsn)| *lsn).max().unwrap_or_default();
-                let outcome = Ok(written(looked, &plan.effects));
+                let outcome = Ok(answers(looked, &plan.effects));
                 if self.answer_when(looked, plan.epoch, slot, outcome)? {
                     return Ok(());
                 }
@@ -186,10 +209,10 @@ impl Inner {
         plan: Plan,
         slot: &SharedSlot,
     ) -> Result<bool> {
-        let (effects, told) = (plan.effects.clone(), Arc::clone(slot));
+        let (effects, ahead, told) = (plan.effects.clone(), plan.ahead, Arc::clone(slot));
         let completion = move |result: wal::Result<Committed>| {
             let outcome = match result {
-                Ok(committed) => Ok(written(committed.first, &effects)),
+                Ok(committed) => Ok(answers(committed.first.plus(ahead), &effects)),
                 Err(error) => Err(StoreError::from(error).into()),
             };
             acknowledged(&told, outcome);
@@ -245,11 +268,6 @@ impl Inner {
             Err(error) => Err(error.into()),
         }
     }
-}
-
-fn written(first: Lsn, effects: &[Effect]) -> Vec<Written> {
-    let answer = |(effect, lsn): (&Effect, u64)| Written { revision: Lsn(lsn), effect: *effect };
-    effects.iter().zip(first.0..).map(answer).collect()
 }
 
 /// Tells whoever has not been told.

@@ -15,8 +15,9 @@ use crate::heal::Heal;
 use crate::memtable::cost_of;
 use crate::read::ScanRequest;
 use crate::request::{Effect, Stored, Write, Written};
+use crate::rule::Rulings;
 use crate::snapshots::SnapshotId;
-use crate::write::{Current, Evaluated, IdRange, Plan, Refusal, UNKNOWN, check_bytes};
+use crate::write::{Current, Evaluated, IdRange, Plan, Refusal, UNKNOWN, answers, check_bytes};
 
 /// An open transaction. Dropped without [`Transaction::commit`] it has done nothing.
 #[derive(Debug)]
@@ -35,6 +36,7 @@ pub struct Transaction {
     reads: BTreeMap<(CollectionId, DocId), Lsn>,
     collections: BTreeMap<CollectionId, Lsn>,
     ranges: Vec<IdRange>,
+    rulings: Rulings,
 }
 
 impl Database {
@@ -58,6 +60,7 @@ impl Database {
             reads: BTreeMap::new(),
             collections: BTreeMap::new(),
             ranges: Vec::new(),
+            rulings: Rulings::default(),
         })
     }
 }
@@ -127,12 +130,15 @@ impl Transaction {
         }
         let current = self.current(write.collection, &write.id)?;
         let inner = &self.database.inner;
-        let (change, stored, effect) = inner.resolve(write, &current, self.now)?;
+        // What a document makes grow counts only once the document is taken.
+        let mut rulings = self.rulings.clone();
+        let (change, stored, effect) = inner.resolve(write, &current, self.now, &mut rulings)?;
         let bytes = cost_of(stored.as_ref().map(|stored| &stored.document)) as u64;
         let payload = self.bytes + bytes;
         let own = (self.changes.len() as u64 + 1) * cost_of(None) as u64;
         check_bytes(payload - own, &inner.options)?;
         self.bytes = payload;
+        self.rulings = rulings;
         let key = (write.collection, write.id.clone());
         self.written.insert(key, Current { base: current.base, stored });
         self.changes.push(change);
@@ -199,8 +205,7 @@ impl Transaction {
         inner.admit(self.bytes)?;
         let done = inner.decide(|inner| self.evaluate(inner));
         let (first, effects) = done.map_err(|refused| refused.error)?;
-        let answer = |(effect, lsn)| Written { revision: Lsn(lsn), effect };
-        Ok(effects.into_iter().zip(first.0..).map(answer).collect())
+        Ok(answers(first, &effects))
     }
 
     /// Whether it has written nothing.
@@ -220,7 +225,8 @@ impl Transaction {
     /// Whether what it read still holds, and what its commit writes.
     pub(crate) fn evaluate(&self, inner: &Inner) -> Result<Evaluated> {
         let epoch = inner.epoch.load(Ordering::Acquire);
-        let plan = self.plan(self.changes.clone(), self.effects.clone(), epoch);
+        let mut plan = self.plan(self.changes.clone(), self.effects.clone(), epoch);
+        plan.put_ahead(self.rulings.changes(&inner.options));
         let Some(what) = inner.broken(&plan) else { return Ok(Evaluated::Go(plan)) };
         let looked = Lsn(inner.applied.load(Ordering::Acquire));
         let refused = StoreError::TxnConflict(what.into()).into();

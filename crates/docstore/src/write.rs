@@ -26,7 +26,8 @@ use crate::heal::Heal;
 use crate::memtable::cost_of;
 use crate::options::Options;
 use crate::read::file_of;
-use crate::request::{Action, Condition, Effect, Refused, Stored, Write, Written};
+use crate::request::{Action, Condition, Effect, Otherwise, Refused, Stored, Write, Written};
+use crate::rule::{Amendment, Rulings};
 use crate::state::{Body, Seen};
 
 /// How often a write is evaluated without the writers' lock before it is done under it.
@@ -42,7 +43,10 @@ pub(crate) type IdRange = (CollectionId, Bound<DocId>, Bound<DocId>);
 /// What a write comes to, if nothing changes before it is placed.
 #[derive(Debug, Default)]
 pub(crate) struct Plan {
+    /// First what comes before the operations, then one for each that is not passed over.
     pub(crate) changes: Vec<Change>,
+    /// How many come before the operations.
+    pub(crate) ahead: u64,
     pub(crate) effects: Vec<Effect>,
     /// Revisions that it rests on; zero for no document.
     pub(crate) reads: Vec<(CollectionId, DocId, Lsn)>,
@@ -57,6 +61,13 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
+    /// Puts changes before those of the operations.
+    pub(crate) fn put_ahead(&mut self, mut ahead: Vec<Change>) {
+        self.ahead = ahead.len() as u64;
+        ahead.append(&mut self.changes);
+        self.changes = ahead;
+    }
+
     /// Bytes of the documents that it writes.
     fn document_bytes(&self) -> u64 {
         let bytes = |change: &Change| {
@@ -111,12 +122,46 @@ impl Database {
     /// # Errors
     /// As [`Database::write`], with the operation that is at fault.
     pub fn batch(&self, writes: Vec<Write>) -> std::result::Result<Vec<Written>, Refused> {
+        self.batch_with(None, writes)
+    }
+
+    /// The same, and before the operations, in the same commit, what `amendment` says of one collection.
+    ///
+    /// # Errors
+    /// As [`Database::batch`]; `TxnConflict` and `CollectionExists` when the collection is not as the
+    /// amendment expects it: look again.
+    pub fn batch_amending(
+        &self,
+        amendment: &Amendment,
+        writes: Vec<Write>,
+    ) -> std::result::Result<Vec<Written>, Refused> {
+        self.batch_with(Some(amendment), writes)
+    }
+
+    fn batch_with(
+        &self,
+        amendment: Option<&Amendment>,
+        writes: Vec<Write>,
+    ) -> std::result::Result<Vec<Written>, Refused> {
         let bytes = bytes_of(&writes, &self.inner.options)?;
         self.inner.admit(bytes)?;
-        let (first, plan) = self.inner.decide(|inner| inner.evaluate(&writes))?;
-        let answer = |(effect, lsn)| Written { revision: Lsn(lsn), effect };
-        Ok(plan.into_iter().zip(first.0..).map(answer).collect())
+        let (first, effects) = self.inner.decide(|inner| inner.evaluate(amendment, &writes))?;
+        Ok(answers(first, &effects))
     }
+}
+
+/// One answer for each operation; the first that was not passed over has the revision `first`.
+pub(crate) fn answers(first: Lsn, effects: &[Effect]) -> Vec<Written> {
+    let mut next = first.0;
+    let answer = |effect: &Effect| {
+        if *effect == Effect::Skipped {
+            return Written { revision: Lsn::ZERO, effect: *effect };
+        }
+        let revision = Lsn(next);
+        next += 1;
+        Written { revision, effect: *effect }
+    };
+    effects.iter().map(answer).collect()
 }
 
 /// What a batch will take in memory; over the limits of a transaction it is refused. What patches
@@ -147,7 +192,7 @@ pub(crate) fn check_bytes(value: u64, options: &Options) -> Result<()> {
 
 impl Inner {
     /// Evaluates until the outcome stands: placed and acknowledged, or refused by what is
-    /// acknowledged. Answers the LSN of the first change and what each did.
+    /// acknowledged. Answers the LSN of the first operation and what each did.
     pub(crate) fn decide(
         &self,
         evaluate: impl Fn(&Self) -> Result<Evaluated>,
@@ -181,7 +226,7 @@ impl Inner {
             }
             let tx = self.transaction(&plan)?;
             let mut core = under_lock.unwrap_or_else(|| lock(&self.core));
-            let effects = plan.effects.clone();
+            let (effects, ahead) = (plan.effects.clone(), plan.ahead);
             self.since_checkpoint.fetch_add(tx.bytes(), Ordering::Relaxed);
             let placed = self.place(&mut core, tx, plan, |tx| {
                 let pending = self.log.place(tx)?;
@@ -189,7 +234,7 @@ impl Inner {
             })?;
             drop(core);
             if let Some(pending) = placed {
-                return Ok((self.acknowledge(pending)?, effects));
+                return Ok((self.acknowledge(pending)?.plus(ahead), effects));
             }
         }
     }
@@ -326,12 +371,26 @@ impl Inner {
     }
 
     /// Evaluates the operations of a batch.
-    pub(crate) fn evaluate(&self, writes: &[Write]) -> Result<Evaluated> {
+    pub(crate) fn evaluate(
+        &self,
+        amendment: Option<&Amendment>,
+        writes: &[Write],
+    ) -> Result<Evaluated> {
         let epoch = self.epoch.load(Ordering::Acquire);
         let now = self.log.wall();
         let mut plan = Plan { epoch, ..Plan::default() };
         let mut known: BTreeMap<(CollectionId, &DocId), Current> = BTreeMap::new();
-        let mut looked = Lsn::ZERO;
+        let (mut looked, mut rulings) = (Lsn::ZERO, Rulings::default());
+        let ahead = amendment.map(|amendment| amendment.plan(self, &mut plan, &mut rulings));
+        let mut ahead = match ahead.transpose() {
+            Ok(ahead) => ahead.unwrap_or_default(),
+            Err((error, looked)) => {
+                let refused = Refused::from(error);
+                return Ok(Evaluated::Refuse(Refusal { refused, looked, epoch }));
+            }
+        };
+        let made = amendment.filter(|amendment| amendment.create.is_some());
+        let made = made.map(|amendment| amendment.collection);
         for (operation, write) in writes.iter().enumerate() {
             let refuse = |error, looked| {
                 let refused = Refused { operation: Some(operation), error };
@@ -340,32 +399,37 @@ impl Inner {
             let key = (write.collection, &write.id);
             let current = match known.get(&key) {
                 Some(current) => current.clone(),
+                None if made == Some(write.collection) => Current { base: Lsn::ZERO, stored: None },
                 None => match self.look(&mut plan, write, now, &mut looked) {
                     Ok(current) => current,
                     Err(error) => return refuse(error, looked),
                 },
             };
-            match self.resolve(write, &current, now) {
+            match self.resolve(write, &current, now, &mut rulings) {
                 Ok((change, next, effect)) => {
                     plan.changes.push(change);
                     plan.effects.push(effect);
                     known.insert(key, Current { base: current.base, stored: next });
                 }
-                Err(error) => {
-                    // A schema that was set since then may be what refuses it.
-                    let state = self.read();
-                    let owner = state.collections.get(write.collection);
-                    let newest = owner.map_or(Lsn::ZERO, |owner| owner.revision());
-                    drop(state);
-                    return refuse(error, looked.max(newest));
+                Err(error) if write.otherwise == Otherwise::Skip && is_of_condition(&error) => {
+                    plan.effects.push(Effect::Skipped);
+                    known.insert(key, current);
                 }
+                // A schema that was set since then may be what refuses it.
+                Err(error) => return refuse(error, looked.max(self.revision_of(write.collection))),
             }
         }
-        plan.class = match writes.iter().all(|write| matches!(write.action, Action::Delete)) {
-            true => Class::Reclaim,
-            false => Class::Normal,
-        };
+        ahead.extend(rulings.changes(&self.options));
+        let deletes = writes.iter().all(|write| matches!(write.action, Action::Delete));
+        plan.class = if deletes && ahead.is_empty() { Class::Reclaim } else { Class::Normal };
+        plan.put_ahead(ahead);
         Ok(Evaluated::Go(plan))
+    }
+
+    /// The newest change of a collection's existence and properties.
+    fn revision_of(&self, collection: CollectionId) -> Lsn {
+        let state = self.read();
+        state.collections.get(collection).map_or(Lsn::ZERO, |owner| owner.revision())
     }
 
     /// The document that an operation is about, noting in the plan that it rests on it.
@@ -434,6 +498,7 @@ impl Inner {
         write: &Write,
         current: &Current,
         now: WallMs,
+        rulings: &mut Rulings,
     ) -> Result<(Change, Option<Stored>, Effect)> {
         let (collection, id) = (write.collection, write.id.clone());
         let found = current.stored.as_ref();
@@ -471,6 +536,7 @@ impl Inner {
             return Ok((Change::Delete { collection, id, replaces }, None, effect));
         };
         self.validate(collection, &document)?;
+        rulings.judge(self, collection, &id, &document)?;
         // The revision of what an earlier operation of this batch wrote is not known yet; nobody
         // outside can name it.
         let revision = UNKNOWN;
@@ -490,6 +556,17 @@ impl Inner {
             None => Ok(()),
         }
     }
+}
+
+/// Whether an operation is refused because of the document that there is, or because there is none.
+fn is_of_condition(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::DocExists { .. }
+            | StoreError::DocNotFound { .. }
+            | StoreError::RevisionMismatch { .. }
+            | StoreError::ConditionFailed { .. }
+    )
 }
 
 /// The conditions that are about the current document alone.

@@ -17,8 +17,8 @@ use base::words::{CollectionId, DocId, Lsn, Name};
 use bytes::Bytes;
 use docstore::patch::Patch;
 use docstore::{
-    Action, Condition, Database, Effect, Expiry, Peeked, ScanRequest, SnapshotId, Stored,
-    Transaction, Write, Written,
+    Action, Condition, Database, Effect, Expiry, Otherwise, Peeked, ScanRequest, SnapshotId,
+    Stored, Transaction, Write, Written,
 };
 
 use super::Engine;
@@ -30,7 +30,7 @@ use super::work::{How, Step, Work};
 use crate::scheduler::HoldFor;
 
 /// For how long a database is left alone when it has no memory or no room in its log's queue.
-const BREATH: Duration = Duration::from_millis(5);
+pub(super) const BREATH: Duration = Duration::from_millis(5);
 
 /// What to do with one document.
 #[derive(Debug, Clone)]
@@ -306,7 +306,7 @@ enum Stage {
 enum Prepared {
     Writes(Vec<Write>),
     /// Of operations that read as well.
-    Mixed(Transaction, Reads),
+    Mixed(Box<Transaction>, Reads),
 }
 
 /// Who is to be told, by whoever comes first.
@@ -340,7 +340,9 @@ impl Kind for Batch {
             Prepared::Mixed(transaction, reads) => {
                 match transaction.submit(answering(reads.clone())) {
                     Ok(()) => return Step::Done,
-                    Err(unplaced) => (Prepared::Mixed(unplaced.work, reads), unplaced.why),
+                    Err(unplaced) => {
+                        (Prepared::Mixed(Box::new(unplaced.work), reads), unplaced.why)
+                    }
                 }
             }
         };
@@ -392,7 +394,7 @@ fn prepare_all(database: &Database, ops: Vec<Op>) -> Result<Prepared> {
     }
     Ok(match transaction {
         None => Prepared::Writes(writes),
-        Some(transaction) => Prepared::Mixed(transaction, reads),
+        Some(transaction) => Prepared::Mixed(Box::new(transaction), reads),
     })
 }
 
@@ -457,7 +459,8 @@ pub(super) fn prepare(
             return Err(EngineError::new(Code::Internal, what));
         }
     };
-    Ok(Write { collection, id: op.id, action, conditions: op.conditions })
+    let (conditions, otherwise) = (op.conditions, Otherwise::Refuse);
+    Ok(Write { collection, id: op.id, action, conditions, otherwise })
 }
 
 /// Each by itself: handed to the log one after the other, answered when all are acknowledged.

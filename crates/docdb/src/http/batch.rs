@@ -223,6 +223,7 @@ pub(super) fn write_effect(out: &mut Text, revision: Lsn, effect: Effect) {
         Effect::Created => "created",
         Effect::Replaced => "replaced",
         Effect::Deleted => "deleted",
+        Effect::Skipped => "skipped",
     });
 }
 

@@ -218,7 +218,7 @@ fn written(id: &DocId, form: IdForm, revision: Lsn, effect: Effect) -> Response 
     write_effect(&mut out, revision, effect);
     let status = match effect {
         Effect::Created => StatusCode::CREATED,
-        Effect::Replaced | Effect::Deleted => StatusCode::OK,
+        Effect::Replaced | Effect::Deleted | Effect::Skipped => StatusCode::OK,
     };
     let response = respond::json_text(status, out.end());
     if effect == Effect::Deleted || revision == Lsn::ZERO {

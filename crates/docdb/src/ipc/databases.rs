@@ -173,7 +173,8 @@ pub(super) fn rollback(asked: Asked, served: &Served, number: u64) {
 pub(super) fn effect_of(effect: docstore::Effect) -> Effect {
     match effect {
         docstore::Effect::Created => Effect::Created,
-        docstore::Effect::Replaced => Effect::Replaced,
+        // No operation of this surface may be passed over: it is refused instead.
+        docstore::Effect::Replaced | docstore::Effect::Skipped => Effect::Replaced,
         docstore::Effect::Deleted => Effect::Deleted,
     }
 }

@@ -121,7 +121,7 @@ impl Opening<'_> {
         }
         Ok(State {
             index: Arc::new(index),
-            collections: Collections::of(&checkpoint.collections),
+            collections: Collections::of(&checkpoint.collections, self.options.rule.clone()),
             files,
             ..State::default()
         })

@@ -85,7 +85,9 @@ fn read(database: &Database, id: u64) -> Option<Document> {
 /// Gives a write its place and lets nobody wait for it.
 fn place(database: &Database, write: Write) -> Lsn {
     let inner = &database.inner;
-    let Ok(Evaluated::Go(plan)) = inner.evaluate(&[write]) else { panic!("it is not refused") };
+    let Ok(Evaluated::Go(plan)) = inner.evaluate(None, &[write]) else {
+        panic!("it is not refused")
+    };
     let tx = inner.transaction(&plan).unwrap();
     let put = |tx| {
         let pending = inner.log.place(tx)?;

@@ -23,6 +23,7 @@ mod planted;
 mod rebuild;
 mod review;
 mod rot;
+mod rule;
 mod salvage;
 mod space;
 mod submit;
