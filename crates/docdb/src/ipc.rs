@@ -29,6 +29,7 @@ mod listen;
 mod metrics;
 mod outbox;
 mod scan;
+mod search;
 
 use std::path::PathBuf;
 use std::sync::Arc;

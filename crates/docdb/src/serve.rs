@@ -109,6 +109,7 @@ pub fn options(config: &Config) -> EngineOptions {
         idle_timeout: config.databases.idle_timeout.unwrap_or(Duration::ZERO),
         transaction_timeout: config.transactions.timeout,
         operation_threads: OPERATION_THREADS,
+        query_threads: config.scheduler.query_workers,
     }
 }
 

@@ -36,6 +36,7 @@ fn options(dir: &std::path::Path) -> EngineOptions {
         idle_timeout: Duration::from_secs(300),
         transaction_timeout: Duration::from_secs(30),
         operation_threads: 2,
+        query_threads: 2,
     }
 }
 

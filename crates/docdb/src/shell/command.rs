@@ -76,6 +76,19 @@ pub enum Job {
     Compact,
 }
 
+/// What is done with a search schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaAction {
+    /// It is printed.
+    Read,
+    /// The documents are described.
+    Infer,
+    /// It is changed, as was typed.
+    Set(String),
+    /// It is taken away.
+    Remove,
+}
+
 /// A command that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -110,6 +123,12 @@ pub enum Command {
     Read(Id),
     /// Reads a range.
     Scan(ScanRange),
+    /// Answers a query.
+    Query(String),
+    /// Says how a query would be answered.
+    Explain(String),
+    /// Reads or sets the search schema.
+    Schema(SchemaAction),
     /// Makes a collection.
     CreateCollection(String),
     /// Removes a collection.
@@ -189,6 +208,9 @@ fn command(spec: &Spec, arguments: &mut Arguments<'_>) -> Result<Command, Fault>
         }
         ".read" => Command::Read(arguments.id()?),
         ".scan" => Command::Scan(scan(arguments)?),
+        ".query" => Command::Query(arguments.json("the query")?),
+        ".explain" => Command::Explain(arguments.json("the query")?),
+        ".schema" => Command::Schema(schema(arguments)?),
         ".list-collections" | ".collections" => Command::Collections,
         ".create-collection" => Command::CreateCollection(arguments.name("the collection")?),
         ".drop-collection" => {
@@ -312,6 +334,18 @@ fn scan(arguments: &mut Arguments<'_>) -> Result<ScanRange, Fault> {
     Ok(ScanRange { from, to, limit })
 }
 
+fn schema(arguments: &mut Arguments<'_>) -> Result<SchemaAction, Fault> {
+    match (arguments.flag("--infer"), arguments.flag("--remove")) {
+        (true, true) => Err(Fault::argument("--infer and --remove exclude each other")),
+        (true, false) => Ok(SchemaAction::Infer),
+        (false, true) => Ok(SchemaAction::Remove),
+        (false, false) => Ok(match arguments.optional() {
+            Some(word) => SchemaAction::Set(word.raw.to_owned()),
+            None => SchemaAction::Read,
+        }),
+    }
+}
+
 fn heal(arguments: &mut Arguments<'_>) -> Result<HealAction, Fault> {
     match (arguments.flag("--versions"), arguments.number("--accept")?) {
         (false, None) => Ok(HealAction::Heal),
@@ -372,7 +406,7 @@ mod tests {
         check(".craete 1 {}", "InvalidQuery: there is no command `.craete`; did you mean .create?");
         check("create 1 {}", "commands begin with a dot");
         check("\".ping\"", "commands begin with a dot");
-        check(".query {}", "Unsupported: .query belongs to queries");
+        check(".logs {}", "Unsupported: .logs belongs to application logs");
         check(".help .logs", "Unsupported: .logs belongs to application logs");
         check(".read", "the id is missing; usage: .read ID");
         check(".create 1", "the document is missing; usage: .create ID DOCUMENT [--ttl DURATION]");

@@ -6,6 +6,7 @@ mod alerts;
 mod documents;
 mod keys;
 mod limits;
+mod namespaces;
 mod process;
 mod resources;
 mod streams;

@@ -62,6 +62,7 @@ fn engine_of(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Arc<Engine>
         idle_timeout: Duration::from_secs(300),
         transaction_timeout: Duration::from_secs(30),
         operation_threads: 2,
+        query_threads: 2,
     };
     change(&mut options);
     Engine::start(env, options).unwrap()
