@@ -28,6 +28,28 @@ pub fn run(data: &[u8]) {
         Err(refused) => is_answer(&refused),
     }
     import(data);
+    search(data);
+}
+
+/// Writes and queries of namespaces: what they bring are objects.
+fn search(data: &[u8]) {
+    for read in decode::namespace_writes(data) {
+        match read {
+            Ok((documents, _)) => documents.iter().for_each(|document| {
+                assert!(document.as_bytes().starts_with(b"{"), "{document:?}");
+            }),
+            Err(refused) => is_answer(&refused),
+        }
+    }
+    for read in decode::queries(data) {
+        match read {
+            Ok(count) => assert!(count >= 1, "no query"),
+            Err(refused) => is_answer(&refused),
+        }
+    }
+    for read in decode::schema_changes(data) {
+        read.err().iter().for_each(is_answer);
+    }
 }
 
 /// An import in one piece, and in several.
@@ -95,6 +117,17 @@ pub fn seeds() -> Vec<Vec<u8>> {
         r#"{"collection":"c","id":"67e55044-10b1-426f-9247-bb680e5fe0c8","accept":9}"#,
         "{\"id\":1,\"document\":{}}\n\n{\"id\":\"a\",\"document\":[1,{\"b\":\"]\"}]}\r\n \nno JSON\n",
         "{\"id\":\"7\",\"id_type\":\"u64\",\"text\":\"{}\"}",
+        r#"{"distance_metric":"dot","schema":{"a":"int"},"upsert_rows":[{"id":1,"vector":[0.5],"a":1}],
+            "upsert_columns":{"id":["x"],"vector":["zczMPQ=="],"a":[null]},"patch_rows":[{"id":1,"a":2}],
+            "deletes":[2],"delete_by_filter":["a","Lt",1],"upsert_condition":["a","Lt",{"$ref_new":"a"}]}"#,
+        r#"{"patch_by_filter":{"filters":["a","Eq",1],"patch":{"b":[1]}},"return_affected_ids":true}"#,
+        r#"{"queries":[{"rank_by":["vector","ANN",[1,2]],"filters":["And",[["a","In",[1,null]]]]},
+            {"rank_by":["a","asc"],"include_attributes":["a"]}],"rerank_by":["RRF",{"weights":[1,2]}]}"#,
+        r#"{"vector":[1],"top_k":3,"full_text":{"fields":{"t":2},"query":"x"},"include_vector":true,
+            "filter":{"operator":"or","conditions":[{"attribute":"a","op":"not_in","value":[1]}]}}"#,
+        r#"{"rows":[{"id":1,"vector":"zczMPQ==","attributes":{"a":{"b":1}}}]}"#,
+        r#"{"attributes":{"a":"int"},"undeclared":"refuse"}"#,
+        r#"{"paths":{"/a/b":"[]string"}}"#,
     ]
     .map(|text| text.as_bytes().to_vec())
     .into()

@@ -4,10 +4,12 @@
 //! schemathesis sends requests that fit the description and requests that do not, and compares every
 //! answer with it. The tools are Python's, in pinned versions, in a virtual environment that is kept
 //! in the target directory until the list of versions changes. Where there is no Python or no
-//! registry to install from, the stage is skipped.
+//! registry to install from, the stage is skipped. Namespaces are used by the clients of turbopuffer, as
+//! they are: that of PyPI, and where there is Node that of npm.
 //!
-//! What is run is in [`SCRIPTS`]; [`python`] has the environment, [`server`] the server.
+//! What is run is in [`SCRIPTS`]; [`python`] and [`node`] have the environments, [`server`] the server.
 
+mod node;
 pub(crate) mod python;
 mod server;
 
@@ -17,6 +19,7 @@ use crate::process::{Failure, Result};
 use crate::stage::Outcome;
 use crate::workspace;
 
+use node::Node;
 use python::Python;
 use server::Server;
 
@@ -51,12 +54,19 @@ pub(crate) fn check(effort: Effort) -> Result<Outcome> {
     };
     let server = Server::start(&home)?;
     let work = Work { home: &home, scripts: &scripts, python: &python, server: &server };
-    let done = work.generate().and_then(|()| work.exercise()).and_then(|()| work.probe(effort));
+    let done = work
+        .generate()
+        .and_then(|()| work.exercise())
+        .and_then(|()| work.namespaces())
+        .and_then(|of_node| work.probe(effort).map(|()| of_node));
     // Also when something failed: its log is what says why.
     let ended = server.end();
-    done.and(ended)?;
+    let of_node = ended.and(done)?;
     let Effort { examples, seed, .. } = effort;
-    Ok(Outcome::Passed(format!("generated client; schemathesis, {examples} examples, seed {seed}")))
+    Ok(Outcome::Passed(format!(
+        "generated client; clients of namespaces in Python{of_node}; schemathesis, {examples} \
+         examples, seed {seed}"
+    )))
 }
 
 /// A server, and what is done to it.
@@ -98,6 +108,22 @@ impl Work<'_> {
             .args([self.scripts.join("exercise.py").as_os_str()])
             .args([self.server.url("")])
             .run()
+    }
+
+    /// Uses namespaces by clients that nobody here wrote. Answers what the one of Node came to.
+    fn namespaces(&self) -> Result<String> {
+        self.python
+            .program("python")
+            .args([self.scripts.join("namespaces.py").as_os_str()])
+            .args([self.server.url("")])
+            .run()?;
+        match Node::ready(self.home, &self.scripts.join("npm"))? {
+            Ok(node) => {
+                node.run(&self.scripts.join("namespaces.mjs"), &self.server.url(""))?;
+                Ok(" and JavaScript".to_owned())
+            }
+            Err(why) => Ok(format!(" (not JavaScript: {why})")),
+        }
     }
 
     /// Lets schemathesis loose.

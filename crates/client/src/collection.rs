@@ -8,7 +8,7 @@ use crate::clock::unix_ms_after;
 use crate::database::{found, only, written};
 use crate::error::Result;
 use crate::scan::Scan;
-use crate::surface::{Range, Surface};
+use crate::surface::{Range, Search, Surface};
 use crate::values::{Document, Id, Outcome, Written};
 use crate::wire::{self, ExecuteMode, Op};
 
@@ -35,6 +35,58 @@ impl Collection {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    fn search(&self, search: Search<'_>) -> Result<String> {
+        self.surface.search(&self.database, &self.name, search)
+    }
+
+    /// Answers a query: JSON both ways, as `POST …/query` of HTTP has it.
+    ///
+    /// # Errors
+    /// `InvalidQuery` and `InvalidJson`, with what is wrong; `Unsupported`; `CollectionNotFound`.
+    pub fn query(&self, query: impl AsRef<str>) -> Result<String> {
+        self.search(Search::Query(query.as_ref()))
+    }
+
+    /// Says how a query would be answered, as JSON.
+    ///
+    /// # Errors
+    /// As [`Collection::query`].
+    pub fn explain(&self, query: impl AsRef<str>) -> Result<String> {
+        self.search(Search::Explain(query.as_ref()))
+    }
+
+    /// The search schema, as JSON; `null` without one.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`.
+    pub fn search_schema(&self) -> Result<String> {
+        self.search(Search::Schema)
+    }
+
+    /// Describes the first documents: what their search schema would be, as JSON.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`; `InvalidSchema` when no type fits what an attribute has.
+    pub fn infer_search_schema(&self) -> Result<String> {
+        self.search(Search::Infer)
+    }
+
+    /// Gives the collection a search schema, or changes it: `{"attributes":{…},"undeclared":…}`.
+    ///
+    /// # Errors
+    /// `InvalidSchema`, with the first documents that do not fit; `CollectionNotFound`.
+    pub fn set_search_schema(&self, change: impl AsRef<str>) -> Result<String> {
+        self.search(Search::SetSchema(change.as_ref()))
+    }
+
+    /// Takes the search schema away; the documents stay.
+    ///
+    /// # Errors
+    /// `CollectionNotFound`.
+    pub fn remove_search_schema(&self) -> Result<()> {
+        self.search(Search::RemoveSchema).map(drop)
     }
 
     fn execute(&self, op: Op<'_>) -> Result<Outcome> {

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::code::ErrorCode;
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::surface::{Job, LogEvent, Next, OpenTransaction, Page, Range, Results, Surface};
+use crate::surface::{Job, LogEvent, Next, OpenTransaction, Page, Range, Results, Search, Surface};
 use crate::values::{
     Change, CollectionInfo, DatabaseInfo, DatabaseState, Effect, Id, Outcome, Written,
 };
@@ -524,6 +524,25 @@ impl Surface for Http {
     fn backup(&self, db: &str, name: &str) -> Result<Value> {
         let body = serde_json::json!({ "name": name }).to_string().into_bytes();
         self.send(&database(db).segment("backup"), &Sent::with(Method::POST, &body))?.json()
+    }
+
+    fn search(&self, db: &str, collection: &str, search: Search<'_>) -> Result<String> {
+        let target = database(db).segment("collections").segment(collection);
+        let schema = || target.clone().segment("schema");
+        let (target, sent) = match search {
+            Search::Query(json) => {
+                (target.segment("query"), Sent::with(Method::POST, json.as_bytes()))
+            }
+            Search::Explain(json) => {
+                (target.segment("explain"), Sent::with(Method::POST, json.as_bytes()))
+            }
+            Search::Schema => (schema(), Sent::new(Method::GET)),
+            Search::Infer => (schema().with("infer", "true"), Sent::new(Method::GET)),
+            Search::SetSchema(json) => (schema(), Sent::with(Method::PUT, json.as_bytes())),
+            Search::RemoveSchema => (schema(), Sent::new(Method::DELETE)),
+        };
+        let answer = self.send(&target, &sent)?;
+        Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 }
 

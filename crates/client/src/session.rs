@@ -18,7 +18,7 @@ use crate::code::ErrorCode;
 use crate::connection::{Connection, Reply};
 use crate::error::{Error, Result};
 use crate::options::Options;
-use crate::surface::{Job, LogEvent, Next, OpenTransaction, Page, Range, Results, Surface};
+use crate::surface::{Job, LogEvent, Next, OpenTransaction, Page, Range, Results, Search, Surface};
 use crate::values::{Change, CollectionInfo, DatabaseInfo, Document, Id, Outcome, Written};
 use crate::wire::{
     Answer, Call, Cursor, DropMode, ExecuteMode, HealAction, Listing, MetricsFormat, Op, OpResult,
@@ -328,6 +328,25 @@ impl Surface for Session {
 
     fn backup(&self, db: &str, name: &str) -> Result<Value> {
         json(&self.on_database(db, &Call::Backup { name })?)
+    }
+
+    fn search(&self, db: &str, collection: &str, search: Search<'_>) -> Result<String> {
+        let member = match search {
+            Search::Query(json) | Search::Explain(json) => format!(",\"query\":{json}"),
+            Search::Schema => String::new(),
+            Search::Infer => ",\"infer\":true".to_owned(),
+            Search::SetSchema(json) => format!(",\"set\":{json}"),
+            Search::RemoveSchema => ",\"remove\":true".to_owned(),
+        };
+        let asked = format!("{{\"collection\":{}{member}}}", Value::from(collection));
+        let call = match search {
+            Search::Query(_) => Call::Query(&asked),
+            Search::Explain(_) => Call::Explain(&asked),
+            Search::Schema | Search::Infer | Search::SetSchema(_) | Search::RemoveSchema => {
+                Call::Schema(&asked)
+            }
+        };
+        text(&self.on_database(db, &call)?)
     }
 }
 

@@ -30,6 +30,17 @@ pub(crate) enum Job {
     Compact,
 }
 
+/// What is asked of the search of a collection: JSON both ways.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Search<'a> {
+    Query(&'a str),
+    Explain(&'a str),
+    Schema,
+    Infer,
+    SetSchema(&'a str),
+    RemoveSchema,
+}
+
 /// The part of a collection that a scan reads.
 #[derive(Debug, Clone)]
 pub(crate) struct Range {
@@ -92,6 +103,8 @@ pub(crate) trait Surface: std::fmt::Debug + Send + Sync {
         action: crate::wire::HealAction,
     ) -> Result<Value>;
     fn backup(&self, db: &str, name: &str) -> Result<Value>;
+    /// Answers the text, whose numbers keep every digit.
+    fn search(&self, db: &str, collection: &str, search: Search<'_>) -> Result<String>;
 }
 
 /// A transaction that was begun.

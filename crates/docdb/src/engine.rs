@@ -4,8 +4,8 @@
 //! Nothing here knows of HTTP, frames or shells: requests are words of this module, answers come
 //! through a [`Reply`]. Nothing here is asynchronous either; the surfaces bring that.
 //!
-//! Where to start: `documents` reads and writes, `transactions`, `collections` and `operations` do
-//! the rest, `work` is how anything gets its turn, `housekeeping` what happens by itself, `health`
+//! Where to start: `documents` reads and writes, [`namespaces`] searches, `transactions`,
+//! `collections` and `operations` do the rest, `work` is how anything gets its turn, `housekeeping` what happens by itself, `health`
 //! what the server says of itself.
 
 mod collections;
@@ -18,6 +18,7 @@ mod health;
 mod housekeeping;
 mod logs;
 pub mod metrics;
+pub mod namespaces;
 mod operations;
 mod reply;
 mod served;
@@ -88,6 +89,8 @@ pub struct EngineOptions {
     pub logs: Option<logstore::Options>,
     /// How long the log store may take to write what waits, at the end.
     pub logs_close: Duration,
+    /// Threads for queries.
+    pub query_threads: usize,
 }
 
 /// Threads that open databases.
@@ -112,6 +115,7 @@ pub struct Engine {
     changers: Pool,
     log_searches: Pool,
     logs: Option<Arc<Logs>>,
+    queries: Pool,
     databases: RwLock<BTreeMap<Name, Arc<Served>>>,
     transactions: Transactions,
     cursors: Cursors,
@@ -136,7 +140,8 @@ impl Engine {
     ///
     /// # Errors
     /// `FileOpen` when another process has the directory; a setting out of range; the disk's.
-    pub fn start(env: Environment, options: EngineOptions) -> Result<Arc<Self>> {
+    pub fn start(env: Environment, mut options: EngineOptions) -> Result<Arc<Self>> {
+        options.store.rule = Some(namespaces::search_rule());
         let clock = ClockRef::clone(&env.clock);
         let budget = Budget::new("process", options.memory_bytes);
         let store = Store::open(&env, &options.dir, options.store.clone(), budget.clone())?;
@@ -167,6 +172,7 @@ impl Engine {
             openers: pool("opener", OPENERS, OPENERS_QUEUE),
             operations: pool("operation", options.operation_threads.max(1), OPERATIONS_QUEUE),
             changers: pool("changer", CHANGERS, OPERATIONS_QUEUE),
+            queries: pool("query", options.query_threads.max(1), options.scheduler.queue_depth),
             databases: RwLock::default(),
             transactions: Transactions::default(),
             cursors: Cursors::new(),
@@ -242,12 +248,18 @@ impl Engine {
             || self.clock.now().since(since) > self.options.store.stall_max
     }
 
+    /// Whether the engine is being closed: whoever works for long ends.
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
     /// Refuses new work; what was accepted goes on. The first phase of a shutdown.
     pub fn refuse(&self) {
         self.scheduler.refuse();
         self.operations.refuse();
         self.changers.refuse();
         self.log_searches.refuse();
+        self.queries.refuse();
     }
 
     /// Waits until nothing waits or runs, or `time` is over; says whether that is so.
@@ -258,6 +270,7 @@ impl Engine {
         self.openers.wait_idle(left())
             && self.scheduler.wait_idle(left())
             && self.changers.wait_idle(left())
+            && self.queries.wait_idle(left())
             && self.operations.wait_idle(left())
             && self.log_searches.wait_idle(left())
     }
@@ -277,6 +290,7 @@ impl Engine {
         }
         let discarded = self.scheduler.discard_waiting()
             + self.changers.discard_waiting()
+            + self.queries.discard_waiting()
             + self.operations.discard_waiting()
             + self.log_searches.discard_waiting();
         if discarded > 0 {
@@ -286,6 +300,7 @@ impl Engine {
         self.openers.discard_waiting();
         self.scheduler.stop();
         self.changers.stop();
+        self.queries.stop();
         self.operations.stop();
         self.log_searches.stop();
         self.openers.stop();

@@ -30,6 +30,7 @@ mod logs;
 mod metrics;
 mod outbox;
 mod scan;
+mod search;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -115,6 +115,7 @@ pub fn options(config: &Config) -> EngineOptions {
         slow_after: config.log.slow_after,
         logs: config.logs.as_ref().map(|logs| logs.store.clone()),
         logs_close: config.shutdown_timeout / 6,
+        query_threads: config.scheduler.query_workers,
     }
 }
 

@@ -11,12 +11,13 @@ const WIDTH: u64 = 24 / COLUMNS;
 const HEIGHT: u64 = 8;
 
 /// The sections, by the beginnings of names; what fits none is in the last one.
-const SECTIONS: [(&str, &[&str]); 7] = [
+const SECTIONS: [(&str, &[&str]); 8] = [
     ("Requests", &["docdb_operation", "docdb_errors"]),
     ("HTTP", &["docdb_http"]),
     ("Socket", &["docdb_ipc"]),
     ("Scheduler", &["docdb_scheduler", "docdb_open_transactions", "docdb_transactions"]),
     ("Log and group commit", &["docdb_wal", "docdb_checkpoint", "docdb_replayed"]),
+    ("Search", &["docdb_search"]),
     ("Healing", &["docdb_heal", "docdb_documents_healed", "docdb_blocks", "docdb_quarantined"]),
     ("Store and process", &["docdb_"]),
 ];

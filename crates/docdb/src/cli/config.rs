@@ -58,6 +58,7 @@ fn meaning(entry: &Entry, settings: &Settings, machine: &Machine) -> Option<Stri
         "memory.total_mb" => format!(": {} MiB", config.memory.total_bytes >> 20),
         "db.memory_mb" => format!(": {} MiB", config.databases.memory_bytes >> 20),
         "scheduler.workers" => format!(": {}", config.scheduler.workers),
+        "scheduler.query_workers" => format!(": {}", config.scheduler.query_workers),
         _ => String::new(),
     };
     Some(format!("{empty}{exact}"))

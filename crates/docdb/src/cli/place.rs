@@ -82,7 +82,8 @@ impl Place {
             require_dir("data directory", &dir, "; --data-dir says where it is")?;
         }
         let budget = Budget::new("docdb", MEMORY_BYTES);
-        let opened = Store::open_as_is(&environment(), &dir, options, budget);
+        let rule = Some(crate::engine::namespaces::search_rule());
+        let opened = Store::open_as_is(&environment(), &dir, Options { rule, ..options }, budget);
         let store = opened.map_err(|error| explained(&error, &dir))?;
         for refused in store.refused() {
             let (path, error) = (refused.path.display(), &refused.error);

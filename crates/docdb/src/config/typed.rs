@@ -127,6 +127,8 @@ pub struct Socket {
 pub struct Scheduler {
     /// `scheduler.workers`, at least 1.
     pub workers: usize,
+    /// `scheduler.query_workers`, at least 1.
+    pub query_workers: usize,
     /// `scheduler.worker_expiry`.
     pub worker_expiry: Duration,
     /// `scheduler.pre_alloc`.

@@ -101,6 +101,12 @@ impl From<JsonError> for EngineError {
     }
 }
 
+impl From<search::error::SearchError> for EngineError {
+    fn from(error: search::error::SearchError) -> Self {
+        Self::of(&error)
+    }
+}
+
 impl From<docstore::patch::PatchError> for EngineError {
     fn from(error: docstore::patch::PatchError) -> Self {
         Self::of(&error)

@@ -88,6 +88,12 @@ definitions! {
         "Databases that were opened.";
     REPLAYED "docdb_replayed_changes_total" Kind::Counter, "changes", [],
         "Changes replayed from logs when databases were opened.";
+    QUERY_DURATION "docdb_search_query_duration_seconds" DURATIONS, "seconds", [],
+        "Time that queries took on their thread.";
+    UPSERT_DURATION "docdb_search_upsert_duration_seconds" DURATIONS, "seconds", [],
+        "Time from accepting a write of a namespace to its acknowledgement.";
+    QUERY_WORKERS "docdb_search_query_workers" Kind::Gauge, "workers", ["state"],
+        "Threads for queries: capacity, started and running.";
     UPTIME "docdb_uptime_seconds" Kind::Gauge, "seconds", [],
         "Time since the server was started.";
     DISK_FREE "docdb_disk_free_bytes" Kind::Gauge, "bytes", [],
@@ -121,11 +127,15 @@ pub enum Operation {
     LogIngest,
     LogSearch,
     LogTail,
+    Query,
+    Upsert,
+    Schema,
+    Namespaces,
 }
 
 impl Operation {
     /// All kinds.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::Get,
         Self::Write,
         Self::Scan,
@@ -149,6 +159,10 @@ impl Operation {
         Self::LogIngest,
         Self::LogSearch,
         Self::LogTail,
+        Self::Query,
+        Self::Upsert,
+        Self::Schema,
+        Self::Namespaces,
     ];
 
     /// Whether it is long by its nature, or waits because its client wants it to.
@@ -176,7 +190,11 @@ impl Operation {
             | Self::Databases
             | Self::Stats
             | Self::Health
-            | Self::LogSearch => false,
+            | Self::LogSearch
+            | Self::Query
+            | Self::Upsert
+            | Self::Schema
+            | Self::Namespaces => false,
         }
     }
 
@@ -207,6 +225,10 @@ impl Operation {
             Self::LogIngest => "log_ingest",
             Self::LogSearch => "log_search",
             Self::LogTail => "log_tail",
+            Self::Query => "query",
+            Self::Upsert => "upsert",
+            Self::Schema => "schema",
+            Self::Namespaces => "namespaces",
         }
     }
 }
@@ -221,6 +243,8 @@ pub struct Meters {
     transactions_expired: Counter,
     opened: Counter,
     replayed: Counter,
+    query_duration: Histogram,
+    upsert_duration: Histogram,
 }
 
 impl Meters {
@@ -242,6 +266,8 @@ impl Meters {
             transactions_expired: registry.counter(&TRANSACTIONS_EXPIRED, &[])?,
             opened: registry.counter(&DATABASES_OPENED, &[])?,
             replayed: registry.counter(&REPLAYED, &[])?,
+            query_duration: registry.histogram(&QUERY_DURATION, &[])?,
+            upsert_duration: registry.histogram(&UPSERT_DURATION, &[])?,
             registry,
         })
     }
@@ -281,6 +307,16 @@ impl Meters {
             }
             Err(error) => tracing::error!(%error, "an operation was not counted"),
         }
+    }
+
+    /// Counts a query that was answered.
+    pub(super) fn queried(&self, took: Duration) {
+        self.query_duration.observe_duration(took);
+    }
+
+    /// What counts writes of namespaces.
+    pub(super) fn upserts(&self) -> Histogram {
+        self.upsert_duration.clone()
     }
 
     pub(super) fn transactions_expired(&self, count: u64) {

@@ -39,6 +39,7 @@ fn options(dir: &std::path::Path) -> EngineOptions {
         slow_after: Duration::ZERO,
         logs: None,
         logs_close: Duration::from_secs(5),
+        query_threads: 2,
     }
 }
 

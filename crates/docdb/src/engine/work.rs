@@ -149,7 +149,7 @@ impl Engine {
         reply: Reply<T>,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) {
-        self.work_on(|engine| &engine.operations, served, reply, work);
+        self.work_on(|engine| &engine.operations, served, How::default(), reply, work);
     }
 
     /// Has work done that waits for a sync and nothing longer: it need not wait for operations.
@@ -159,13 +159,15 @@ impl Engine {
         reply: Reply<T>,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) {
-        self.work_on(|engine| &engine.changers, served, reply, work);
+        self.work_on(|engine| &engine.changers, served, How::default(), reply, work);
     }
 
-    fn work_on<T: Send + 'static>(
+    /// Has work done on one of the pools, which may wait there.
+    pub(super) fn work_on<T: Send + 'static>(
         self: &Arc<Self>,
         pool: fn(&Engine) -> &pool::Pool,
         served: &Arc<Served>,
+        how: How,
         reply: Reply<T>,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) {
@@ -194,7 +196,7 @@ impl Engine {
                 reply.send(Err(error));
             }
         });
-        self.work(served, 0, How::default(), not_begun, hand_over);
+        self.work(served, 0, how, not_begun, hand_over);
     }
 }
 

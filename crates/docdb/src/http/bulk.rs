@@ -98,23 +98,23 @@ async fn bulk(mut call: Call) -> Result<Response> {
 }
 
 /// A line, or that it was longer than it may be.
-type Line = std::result::Result<Vec<u8>, TooLong>;
+pub(super) type Line = std::result::Result<Vec<u8>, TooLong>;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct TooLong;
+pub(super) struct TooLong;
 
 /// Takes lines out of pieces.
 #[derive(Debug, Default)]
-struct Lines {
+pub(super) struct Lines {
     /// The beginning of a line whose end has not come.
-    part: Vec<u8>,
+    pub(super) part: Vec<u8>,
     is_too_long: bool,
     has_begun: bool,
 }
 
 impl Lines {
     /// The next line that ends within `piece`, which begins behind it then.
-    fn next(&mut self, piece: &mut &[u8]) -> Option<Line> {
+    pub(super) fn next(&mut self, piece: &mut &[u8]) -> Option<Line> {
         let end = piece.iter().position(|byte| *byte == b'\n');
         let (line, rest) = piece.split_at(end.unwrap_or(piece.len()));
         self.add(line);
@@ -139,13 +139,13 @@ impl Lines {
     }
 
     /// The last line, when nothing ends it.
-    fn last(&mut self) -> Option<Line> {
+    pub(super) fn last(&mut self) -> Option<Line> {
         self.has_begun.then(|| self.whole())
     }
 }
 
 /// A line that has something in it, none for one that has not, and why not for one too long.
-fn sorted(line: Line) -> std::result::Result<Option<Vec<u8>>, EngineError> {
+pub(super) fn sorted(line: Line) -> std::result::Result<Option<Vec<u8>>, EngineError> {
     match line {
         Ok(line) if line.iter().all(u8::is_ascii_whitespace) => Ok(None),
         Ok(line) => Ok(Some(line)),
@@ -338,7 +338,7 @@ pub(super) fn read_pieces(
 }
 
 /// Whether other lines may be accepted all the same.
-fn is_about_a_line(code: Code) -> bool {
+pub(super) fn is_about_a_line(code: Code) -> bool {
     matches!(
         code,
         Code::DocExists

@@ -16,7 +16,7 @@ use super::body;
 use super::connection::UnderWay;
 use super::error::{Failure, Result};
 use super::id;
-use super::parameters::Query;
+use super::parameters::{DATABASE, Query};
 use crate::auth::Visitor;
 use crate::engine::{Engine, EngineError, How, Reply, Served};
 use crate::scheduler::Lane;
@@ -79,6 +79,15 @@ impl Call {
     /// The database of the path.
     pub(super) fn database(&self) -> Result<Arc<Served>> {
         Ok(self.engine().database(&self.name("database")?)?)
+    }
+
+    /// The database of a namespace.
+    pub(super) fn namespace_database(&self) -> Result<Arc<Served>> {
+        let name = match self.query.get(DATABASE.name) {
+            Some(name) => Name::new(name).map_err(|e| Failure::from(EngineError::from(e)))?,
+            None => docstore::default_name(),
+        };
+        Ok(self.engine().database(&name)?)
     }
 
     /// The collection of the path.

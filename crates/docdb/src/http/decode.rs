@@ -6,13 +6,18 @@
 use std::ops::Bound;
 
 use base::clock::WallMs;
+use base::document::Document;
 use base::words::{DocId, Lsn, Name};
 use bytes::Bytes;
 
 use super::error::Failure;
 use super::id::{self, IdType};
 use super::parameters::Query;
-use super::{batch, bulk, databases, documents, operations, scan, time, transactions};
+use super::rows::Include;
+use super::{
+    batch, bulk, databases, documents, namespaces, operations, scan, search, time, transactions,
+};
+use crate::engine::namespaces::{NamespaceWrite, RowOp, SchemaChange};
 use crate::engine::{EngineError, Op};
 
 pub use super::operations::HealAsked;
@@ -58,6 +63,47 @@ pub fn import(pieces: &[&[u8]], collection: &Name) -> (Vec<Op>, Vec<(u64, Engine
 /// The answer to a body that is none.
 pub fn new_name(body: &[u8]) -> Result<Name> {
     Ok(databases::name_in(body)?)
+}
+
+/// The documents that a write of a namespace brings, in either of its shapes, and whether it patches,
+/// deletes or copies besides.
+///
+/// # Errors
+/// The answers to a body that is none, for each shape.
+pub fn namespace_writes(body: &[u8]) -> [Result<(Vec<Document>, usize)>; 3] {
+    let brought = |write: NamespaceWrite| {
+        let all = write.ops.len();
+        let documents = write.ops.into_iter().filter_map(|row| match row.op {
+            RowOp::Upsert(document) => Some(document),
+            RowOp::Patch(_) | RowOp::Delete => None,
+        });
+        let documents: Vec<Document> = documents.collect();
+        let others = all - documents.len();
+        (documents, others)
+    };
+    [
+        namespaces::write::read(body).map(|read| brought(read.write)).map_err(Refused::from),
+        namespaces::v1::rows_of(body).map(brought).map_err(Refused::from),
+        namespaces::v1::deletion_of(body).map(|read| brought(read.write)).map_err(Refused::from),
+    ]
+}
+
+/// How many queries a body has, in either shape.
+///
+/// # Errors
+/// The answers to a body that is none, for each shape.
+pub fn queries(body: &[u8]) -> [Result<usize>; 2] {
+    let shown = namespaces::query::read(body, &Include::Everything);
+    [shown, namespaces::v1::query_of(body)]
+        .map(|read| read.map(|body| body.queries.len()).map_err(Refused::from))
+}
+
+/// Whether a body changes a search schema, or adds an index.
+///
+/// # Errors
+/// The answers to a body that does not.
+pub fn schema_changes(body: &[u8]) -> [Result<SchemaChange>; 2] {
+    [search::change_of(body), search::index_of(body)].map(|read| read.map_err(Refused::from))
 }
 
 /// What a body asks of healing.

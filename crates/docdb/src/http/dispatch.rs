@@ -24,9 +24,9 @@ use super::call::Call;
 use super::compress;
 use super::connection::{Pulse, UnderWay};
 use super::error::{Failure, Result};
-use super::parameters::Query;
+use super::parameters::{DATABASE, Query};
 use super::respond;
-use super::routes::{Access, Route, Span};
+use super::routes::{Access, Dialect, Route, Span};
 use crate::engine::EngineError;
 
 /// The header that names a request, in both directions.
@@ -89,7 +89,8 @@ pub(super) async fn serve(
     let took = surface.engine.clock().now().since(started);
     let error = result.as_ref().err().map(|failure| failure.error.clone());
     surface.engine.note_answered(route.operation, took, error.as_ref());
-    let response = result.unwrap_or_else(|failure| told(&failure, &id, route.name));
+    let (name, dialect) = (route.name, route.dialect());
+    let response = result.unwrap_or_else(|failure| told(&failure, &id, name, dialect));
     let response = named(response, &id);
     let status = response.status().as_u16();
     tracing::debug!(request_id = %id, route = route.name, status, ?took, "answered");
@@ -101,7 +102,7 @@ pub(super) async fn serve(
 pub(super) fn refuse(surface: &Surface, request: &Request, failure: Failure) -> Response {
     let id = surface.ids.of(request.headers());
     surface.engine.track(&failure.error);
-    let response = named(told(&failure, &id, "none"), &id);
+    let response = named(told(&failure, &id, "none", Dialect::Own), &id);
     surface.count("none", response.status(), Duration::ZERO);
     response
 }
@@ -123,10 +124,21 @@ async fn answer(
     })?;
     let path: Vec<_> =
         path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-    let database = database_of(&path);
+    // A namespace's database stands in the query, which says who may ask, so that it is read first.
+    let (query, database) = match route.dialect() {
+        Dialect::Own => (None, database_of(&path)),
+        Dialect::Namespaces => {
+            let query = Query::parse_known(parts.uri.query(), route.takes)?;
+            let database = namespace_database(&query);
+            (Some(query), database)
+        }
+    };
     access::permit(route, &visitor, database.as_ref())?;
     compress::check(&parts.headers)?;
-    let query = Query::parse(parts.uri.query(), route.takes)?;
+    let query = match query {
+        Some(query) => query,
+        None => Query::parse(parts.uri.query(), route.takes)?,
+    };
     let lane = parts.extensions.get::<Arc<Pulse>>().map(|pulse| pulse.lane());
     let timeout = surface.options.request_timeout;
     let deadline = (route.span == Span::Bounded).then(|| started.after(timeout));
@@ -165,6 +177,13 @@ async fn upgrade_of(
     Some((upgrade, pulse.map(|pulse| UnderWay::new(surface, pulse))))
 }
 
+/// The database of a namespace, if its name is one.
+fn namespace_database(query: &Query) -> Option<Name> {
+    query
+        .get(DATABASE.name)
+        .map_or_else(|| Some(docstore::default_name()), |name| Name::new(name).ok())
+}
+
 /// The database that a path names.
 fn database_of(path: &[(String, String)]) -> Option<Name> {
     let (_, name) = path.iter().find(|(part, _)| part == "database")?;
@@ -178,13 +197,17 @@ impl Surface {
 }
 
 /// An error as an answer.
-fn told(failure: &Failure, id: &str, route: &'static str) -> Response {
+fn told(failure: &Failure, id: &str, route: &'static str, dialect: Dialect) -> Response {
     let status = failure.status;
     if status.is_server_error() {
         let (code, message) = (failure.error.code, &failure.error.message);
         tracing::warn!(request_id = %id, route, %code, message = %message, "a request failed");
     }
-    let mut response = respond::json_text(status, failure.body(id));
+    let body = match dialect {
+        Dialect::Own => failure.body(id),
+        Dialect::Namespaces => failure.short_body(id),
+    };
+    let mut response = respond::json_text(status, body);
     let headers = response.headers_mut();
     if matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE) {
         headers.insert(RETRY_AFTER, HeaderValue::from_static("1"));

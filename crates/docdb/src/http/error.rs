@@ -38,6 +38,14 @@ impl Failure {
         error["request_id"] = request_id.into();
         json!({ "error": error }).to_string().into_bytes()
     }
+
+    /// The shape that clients of namespaces expect.
+    pub(super) fn short_body(&self, request_id: &str) -> Vec<u8> {
+        let (code, message) = (self.error.code.name(), &self.error.message);
+        let shape =
+            json!({ "status": "error", "error": message, "code": code, "request_id": request_id });
+        shape.to_string().into_bytes()
+    }
 }
 
 /// An error as a part of an answer.

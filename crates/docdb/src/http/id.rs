@@ -122,6 +122,14 @@ pub(super) fn write(out: &mut Text, id: &DocId, form: IdForm) {
     }
 }
 
+/// Writes an id as a value: a number or a string.
+pub(super) fn write_value(out: &mut Text, id: &DocId) {
+    match id {
+        DocId::U64(number) => out.number(*number),
+        DocId::Uuid(_) | DocId::Str(_) => out.string(&id.to_string()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

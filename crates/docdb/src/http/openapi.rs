@@ -21,7 +21,7 @@ use super::call::Call;
 use super::error::{Failure, Result};
 use super::parameters::Place;
 use super::respond;
-use super::routes::{self, Access, Route, Shape, Span, Verb};
+use super::routes::{self, Access, Dialect, Route, Shape, Span, Verb};
 use crate::engine::metrics::Operation as Counted;
 use base::error::Code;
 
@@ -37,8 +37,8 @@ const KEY: &str = "key";
 const ABOUT_KEYS: &str = "\
 An API key, made by `docdb key add`. None is needed before the first one exists, unless the server is \
 reached from other machines. What a key must allow stands with each operation, as DATABASE=SCOPE: \
-`{database}` is that of the path, `*` is all of them and the server itself, `@logs` are the \
-application logs. Without a key, or with one \
+`{database}` is that of the path, or of the parameter `database`, `*` is all of them and the \
+server itself, `@logs` are the application logs. Without a key, or with one \
 that is unknown or expired, the answer is 401; with one that does not allow it, 403.";
 
 pub(super) const ROUTES: &[Route] = &[Route {
@@ -138,7 +138,11 @@ fn operation(route: &Route) -> std::result::Result<Operation, String> {
         }
         responses = responses.response(status.to_string(), response.build());
     }
-    let failed = Content::new(Some(named("Error")));
+    let failed = match route.dialect() {
+        Dialect::Own => "Error",
+        Dialect::Namespaces => "ShortError",
+    };
+    let failed = Content::new(Some(named(failed)));
     let failed = ResponseBuilder::new()
         .description("It was not done; the code says why.")
         .content("application/json", failed);
@@ -180,7 +184,7 @@ fn in_path(path: &str) -> impl Iterator<Item = &str> {
 
 fn schema_of_part(name: &str) -> &'static str {
     match name {
-        "database" | "collection" => {
+        "database" | "collection" | "namespace" => {
             r#"{"type":"string","minLength":1,"maxLength":128,"pattern":"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"}"#
         }
         "transaction" => r#"{"type":"string","pattern":"^[0-9]{1,20}$"}"#,

@@ -51,12 +51,25 @@ pub(super) const IDS: Parameter = query(
     r#"{"type":"string","enum":["json","text"]}"#,
     "`text`: every id is a string with `id_type` beside it, for clients that lose integers past 2^53.",
 );
+/// The database of a namespace.
+pub(super) const DATABASE: Parameter = query(
+    "database",
+    r#"{"type":"string","minLength":1,"maxLength":128,"pattern":"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"}"#,
+    "The database of the namespace; `default` unless it is said.",
+);
 /// What kind of id the URL has.
 pub(super) const ID_TYPE: Parameter = query(
     "id_type",
     r#"{"type":"string","enum":["u64","uuid","string"]}"#,
     "What the id in the URL is, where its form does not say it.",
 );
+
+/// What becomes of parameters that a route does not list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unknown {
+    Refuse,
+    PassOver,
+}
 
 /// The parameters of a request, decoded.
 #[derive(Debug, Clone, Default)]
@@ -65,12 +78,24 @@ pub(super) struct Query(Vec<(String, String)>);
 impl Query {
     /// Reads a query of which `known` are allowed.
     pub(super) fn parse(text: Option<&str>, known: &[Parameter]) -> Result<Self> {
+        Self::read(text, known, Unknown::Refuse)
+    }
+
+    /// The same, and what is not known is passed over: clients of others add parameters of their own.
+    pub(super) fn parse_known(text: Option<&str>, known: &[Parameter]) -> Result<Self> {
+        Self::read(text, known, Unknown::PassOver)
+    }
+
+    fn read(text: Option<&str>, known: &[Parameter], unknown: Unknown) -> Result<Self> {
         let mut read: Vec<(String, String)> = Vec::new();
         for pair in text.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let (name, value) = (decode(name)?, decode(value)?);
             let of_query = || known.iter().filter(|known| known.place == Place::Query);
             if !of_query().any(|known| known.name == name) {
+                if unknown == Unknown::PassOver {
+                    continue;
+                }
                 let names: Vec<_> = of_query().map(|known| known.name).collect();
                 let takes = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
                 let shown: String = name.chars().take(64).collect();

@@ -97,8 +97,33 @@ pub(super) const TABLES: &[&[Route]] = &[
     super::logs::loki::ROUTES,
     super::logs::otlp::ROUTES,
     super::logs::elastic::ROUTES,
+    super::search::ROUTES,
+    super::namespaces::ROUTES,
+    super::namespaces::v1::ROUTES,
     super::openapi::ROUTES,
 ];
+
+/// Whose shapes a route speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// Docdb's own.
+    Own,
+    /// That of the clients of namespaces: parameters that are not known are ignored, the database stands
+    /// in the query, and errors are short.
+    Namespaces,
+}
+
+impl Route {
+    /// Whose shapes it speaks.
+    pub(super) fn dialect(&self) -> Dialect {
+        let is_of = |prefix: &str| self.path.starts_with(prefix);
+        if is_of("/v1/namespaces") || is_of("/v2/namespaces") {
+            Dialect::Namespaces
+        } else {
+            Dialect::Own
+        }
+    }
+}
 
 /// Every route.
 pub(super) fn all() -> impl Iterator<Item = &'static Route> {

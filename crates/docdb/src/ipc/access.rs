@@ -4,6 +4,7 @@
 use base::words::Name;
 use client::wire::{Call, OpenMode, Request};
 
+use super::search;
 use crate::auth::{Auth, Denied, Scope, Visitor};
 use crate::engine::{Engine, Served};
 
@@ -28,6 +29,7 @@ fn need(call: &Call<'_>) -> Need {
         Call::Ping | Call::CloseDb => Need::Nothing,
         Call::OpenDb { .. } => Need::Open,
         Call::Execute { .. } if call.only_reads() => Need::Scope(Scope::Read),
+        Call::Schema(json) if search::only_reads(json) => Need::Scope(Scope::Read),
         Call::Scan(_)
         | Call::Query(_)
         | Call::Explain(_)

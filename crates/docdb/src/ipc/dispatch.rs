@@ -24,6 +24,7 @@ use super::databases;
 use super::execute::execute;
 use super::logs::logs;
 use super::scan::scan;
+use super::search;
 use crate::auth::Visitor;
 use crate::engine::metrics::Operation;
 use crate::engine::{BackupTarget, DropCollection, EngineError, How, Reply, Result, Served};
@@ -93,12 +94,12 @@ impl Asked {
     }
 
     /// A reply to a request that is answered with nothing.
-    fn done<T: 'static>(self) -> Reply<T> {
+    pub(super) fn done<T: 'static>(self) -> Reply<T> {
         self.reply(|asked, _| asked.answer(Answer::Done))
     }
 
     /// A reply to a request that is answered with a report.
-    fn report<T: 'static>(
+    pub(super) fn report<T: 'static>(
         self,
         show: impl FnOnce(&T) -> serde_json::Value + Send + 'static,
     ) -> Reply<T> {
@@ -167,6 +168,8 @@ fn operation_of(request: &Request<'_>) -> Option<Operation> {
         Command::Backup => Operation::Backup,
         Command::Ping => Operation::Health,
         Command::Logs => Operation::LogSearch,
+        Command::Query | Command::Explain => Operation::Query,
+        Command::Schema => Operation::Schema,
         _ => return None,
     })
 }
@@ -271,6 +274,13 @@ fn on_database(asked: Asked, local: &mut Local, served: &Arc<Served>, request: &
             let reader = Reader::new(served, &local.visitor, *limit);
             changes(asked, reader, *after, *wait_ms);
         }
+        Call::Query(_) | Call::Explain(_) if request.transaction != 0 => {
+            let what = "queries do not see what a transaction writes; ask outside of it";
+            asked.refuse(&EngineError::new(Code::Unsupported, what));
+        }
+        Call::Query(json) => search::query(asked, served, json),
+        Call::Explain(json) => search::explain(asked, served, json),
+        Call::Schema(json) => search::schema(asked, served, json),
         Call::Begin => databases::begin(asked, served),
         Call::Commit => databases::commit(asked, served, request.transaction),
         Call::Rollback => databases::rollback(asked, served, request.transaction),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use client::{DropMode, ErrorCode, HealAction, Id, MetricsFormat};
 
-use super::catalog::{self, Spec, UNSUPPORTED};
+use super::catalog::{self, Spec};
 use super::fault::Fault;
 use super::line::{Shape, shape, words};
 use super::options::{Arguments, number};
@@ -76,6 +76,19 @@ pub enum Job {
     Compact,
 }
 
+/// What is done with a search schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SchemaAction {
+    /// It is printed.
+    Read,
+    /// The documents are described.
+    Infer,
+    /// It is changed, as was typed.
+    Set(String),
+    /// It is taken away.
+    Remove,
+}
+
 /// A command that was understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Command {
@@ -110,6 +123,12 @@ pub enum Command {
     Read(Id),
     /// Reads a range.
     Scan(ScanRange),
+    /// Answers a query.
+    Query(String),
+    /// Says how a query would be answered.
+    Explain(String),
+    /// Reads or sets the search schema.
+    Schema(SchemaAction),
     /// Makes a collection.
     CreateCollection(String),
     /// Removes a collection.
@@ -169,10 +188,6 @@ pub fn parse(statement: &str) -> Result<Option<Command>, Fault> {
 }
 
 fn unknown(name: &str) -> Fault {
-    if let Some((name, part)) = UNSUPPORTED.iter().find(|(unsupported, _)| *unsupported == name) {
-        let message = format!("{name} belongs to {part}, which this version does not have");
-        return Fault::coded(ErrorCode::Unsupported, message);
-    }
     let shown = super::output::shortened(name);
     if !name.starts_with('.') {
         let message = format!("commands begin with a dot: `{shown}`; .help lists them");
@@ -191,6 +206,9 @@ fn command(spec: &Spec, arguments: &mut Arguments<'_>) -> Result<Command, Fault>
         }
         ".read" => Command::Read(arguments.id()?),
         ".scan" => Command::Scan(scan(arguments)?),
+        ".query" => Command::Query(arguments.json("the query")?),
+        ".explain" => Command::Explain(arguments.json("the query")?),
+        ".schema" => Command::Schema(schema(arguments)?),
         ".list-collections" | ".collections" => Command::Collections,
         ".create-collection" => Command::CreateCollection(arguments.name("the collection")?),
         ".drop-collection" => {
@@ -334,6 +352,18 @@ fn scan(arguments: &mut Arguments<'_>) -> Result<ScanRange, Fault> {
     Ok(ScanRange { from, to, limit })
 }
 
+fn schema(arguments: &mut Arguments<'_>) -> Result<SchemaAction, Fault> {
+    match (arguments.flag("--infer"), arguments.flag("--remove")) {
+        (true, true) => Err(Fault::argument("--infer and --remove exclude each other")),
+        (true, false) => Ok(SchemaAction::Infer),
+        (false, true) => Ok(SchemaAction::Remove),
+        (false, false) => Ok(match arguments.optional() {
+            Some(word) => SchemaAction::Set(word.raw.to_owned()),
+            None => SchemaAction::Read,
+        }),
+    }
+}
+
 fn heal(arguments: &mut Arguments<'_>) -> Result<HealAction, Fault> {
     match (arguments.flag("--versions"), arguments.number("--accept")?) {
         (false, None) => Ok(HealAction::Heal),
@@ -394,7 +424,6 @@ mod tests {
         check(".craete 1 {}", "InvalidQuery: there is no command `.craete`; did you mean .create?");
         check("create 1 {}", "commands begin with a dot");
         check("\".ping\"", "commands begin with a dot");
-        check(".query {}", "Unsupported: .query belongs to queries");
         check(".read", "the id is missing; usage: .read ID");
         check(".create 1", "the document is missing; usage: .create ID DOCUMENT [--ttl DURATION]");
         check(".create 1 {} {}", "`{}` is one too many");

@@ -6,6 +6,7 @@
 mod databases;
 mod documents;
 mod operations;
+mod search;
 
 use std::collections::{BTreeSet, VecDeque};
 use std::io;
@@ -174,6 +175,9 @@ impl<'a> Session<'a> {
             Command::Write(write) => self.write(&write),
             Command::Read(id) => self.read(&id),
             Command::Scan(range) => self.scan(range),
+            Command::Query(query) => self.query(&query),
+            Command::Explain(query) => self.explain(&query),
+            Command::Schema(action) => self.search_schema(&action),
             Command::Begin => self.begin(),
             Command::Commit => self.commit(),
             Command::Rollback => self.rollback(),

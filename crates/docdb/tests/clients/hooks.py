@@ -16,7 +16,13 @@ WAIT_MS_MAX = 20
 @schemathesis.hook
 def map_path_parameters(ctx, path_parameters):
     """Puts names that exist in the place of three in four, the same in every run."""
-    for part, known in (("database", "default"), ("collection", "default"), ("id", "7")):
+    parts = (
+        ("database", "default"),
+        ("collection", "default"),
+        ("namespace", "books"),
+        ("id", "7"),
+    )
+    for part, known in parts:
         value = (path_parameters or {}).get(part)
         fits = isinstance(value, str) and (part == "id" or NAME.fullmatch(value))
         if fits and sum(value.encode()) % 4 > 0:

@@ -8,6 +8,7 @@ mod documents;
 mod keys;
 mod limits;
 mod logs;
+mod namespaces;
 mod process;
 mod resources;
 mod streams;

@@ -65,6 +65,7 @@ fn engine_of(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Arc<Engine>
         slow_after: Duration::ZERO,
         logs: None,
         logs_close: Duration::from_secs(5),
+        query_threads: 2,
     };
     change(&mut options);
     Engine::start(env, options).unwrap()

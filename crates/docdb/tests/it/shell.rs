@@ -21,7 +21,7 @@ use transcript::Transcript;
 
 /// Every transcript, each on a server of its own.
 const TRANSCRIPTS: &[&str] =
-    &["databases", "documents", "feed", "help", "operations", "transactions"];
+    &["databases", "documents", "feed", "help", "operations", "search", "transactions"];
 
 fn directory() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/shell")

@@ -244,6 +244,16 @@ pub(super) const ROWS: &[Setting] = &[
         ..ROW
     },
     Setting {
+        name: "scheduler.query_workers",
+        kind: count(0, WORKERS_MAX),
+        default: "0",
+        empty: Some(BY_CORES),
+        what: "How many threads answer queries.",
+        trade: "More lets more queries run beside each other, and takes cores from reads and writes.",
+        reader: Reader::Scheduler,
+        ..ROW
+    },
+    Setting {
         name: "scheduler.worker_expiry",
         kind: time(millis(1), hours(24)),
         default: "1s",

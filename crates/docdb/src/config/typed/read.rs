@@ -131,6 +131,7 @@ impl<'a> Reader<'a> {
     fn scheduler(&self, machine: &Machine) -> Scheduler {
         Scheduler {
             workers: self.some_size("scheduler.workers").unwrap_or(machine.cores),
+            query_workers: self.some_size("scheduler.query_workers").unwrap_or(machine.cores),
             worker_expiry: self.time("scheduler.worker_expiry"),
             pre_alloc: self.is("scheduler.pre_alloc"),
             queue_depth: self.size("scheduler.queue_depth"),

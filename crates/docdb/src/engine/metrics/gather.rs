@@ -13,9 +13,9 @@ use super::super::reply::Reply;
 use super::super::served::{Condition, Served};
 use super::{
     BLOCKS_HEALED, CHECKPOINT_AGE, CHECKPOINTS, DATA_SIZE, DATABASE_MEMORY, DATABASES, DISK_FREE,
-    DOCUMENTS, ERRORS, HEALED, HEALING, MEMORY, QUARANTINED, QUEUE_DEPTH, QUEUE_WAIT, SNAPSHOTS,
-    TASKS, TOMBSTONES, TRANSACTIONS_OPEN, UPTIME, WAL_GROUP_SIZE, WAL_GROUPS, WAL_LATENCY,
-    WAL_SIZE, WAL_TRANSACTIONS, WORKERS,
+    DOCUMENTS, ERRORS, HEALED, HEALING, MEMORY, QUARANTINED, QUERY_WORKERS, QUEUE_DEPTH,
+    QUEUE_WAIT, SNAPSHOTS, TASKS, TOMBSTONES, TRANSACTIONS_OPEN, UPTIME, WAL_GROUP_SIZE,
+    WAL_GROUPS, WAL_LATENCY, WAL_SIZE, WAL_TRANSACTIONS, WORKERS,
 };
 
 impl Engine {
@@ -50,6 +50,10 @@ impl Engine {
         self.gauge(&WORKERS, &["capacity"], workers.pool_capacity as u64);
         self.gauge(&WORKERS, &["started"], workers.started_workers as u64);
         self.gauge(&WORKERS, &["running"], workers.running_workers as u64);
+        let queries = self.queries.stats();
+        self.gauge(&QUERY_WORKERS, &["capacity"], queries.pool_capacity as u64);
+        self.gauge(&QUERY_WORKERS, &["started"], queries.started_workers as u64);
+        self.gauge(&QUERY_WORKERS, &["running"], queries.running_workers as u64);
         self.count(&TASKS, &["run"], workers.tasks_total);
         self.count(&TASKS, &["panicked"], workers.panics_total);
         self.count(&TASKS, &["refused"], workers.refused_total);

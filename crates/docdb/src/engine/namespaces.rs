@@ -1,0 +1,95 @@
+//! Search: what joins the document store and crate `search`.
+//!
+//! A *namespace* is a collection with a search schema. The schema is a property of the collection, so it
+//! is in the log, in checkpoints and in backups with its documents, and every write of whichever surface
+//! is judged by it before it is logged (`rule.rs`). Queries are answered from the documents themselves,
+//! at one position, on threads of their own (`query.rs`); a collection without a schema is queried too,
+//! to a bound ([`SCAN_DOCUMENTS_MAX`]).
+//!
+//! Invariants: a write of a namespace is one commit, schema and new collection included; nothing here
+//! runs on the threads that write, but for what a write itself needs.
+//!
+//! Start with [`Engine::query_collection`], [`Engine::write_namespace`] and
+//! [`Engine::change_search_schema`].
+
+mod ad_hoc;
+mod catalog;
+mod conditions;
+mod copy;
+mod explain;
+mod fuse;
+mod query;
+mod recall;
+mod rule;
+mod schema;
+mod selection;
+mod snapshot;
+mod write;
+
+use std::sync::Arc;
+
+use base::words::Name;
+use docstore::Database;
+
+use super::Engine;
+use super::error::Result;
+use super::reply::Reply;
+use super::served::Served;
+use super::work::How;
+
+pub use catalog::NamespaceInfo;
+pub use conditions::RowCondition;
+pub use explain::Plan;
+pub use fuse::Fusion;
+pub use query::{
+    ANSWER_BYTES_MAX, Answered, Documents, FoundRow, QUERIES_MAX, QueryAnswer, QueryAsked,
+    SCAN_DOCUMENTS_MAX,
+};
+pub use recall::{RECALL_QUERIES_MAX, Recall, RecallAsked, RecallQuery};
+pub use schema::{MISFITS_MAX, SAMPLE_MAX, SchemaChange, SchemaInfo};
+pub use selection::Selected;
+pub use snapshot::{Asker, Waiting};
+pub use write::{NamespaceWrite, NamespaceWritten, RowOp, RowWrite, SchemaNeeded};
+
+use rule::property_rule;
+use snapshot::Patience;
+
+/// What the document store of a data directory must be told to judge documents by.
+#[must_use]
+pub fn search_rule() -> docstore::PropertyRule {
+    property_rule()
+}
+
+impl Engine {
+    /// Has something read on the threads for queries, until its deadline or until nobody waits.
+    fn search<T: Send + 'static>(
+        self: &Arc<Self>,
+        served: &Arc<Served>,
+        (how, waiting): (How, Waiting),
+        reply: Reply<T>,
+        work: impl FnOnce(&Patience<'_>, &Database) -> Result<T> + Send + 'static,
+    ) {
+        let engine = Arc::clone(self);
+        self.work_on(
+            |engine| &engine.queries,
+            served,
+            how,
+            reply,
+            move |database| {
+                let patience =
+                    Patience { engine: &engine, deadline: how.deadline, waiting: &waiting };
+                patience.check()?;
+                work(&patience, database)
+            },
+        );
+    }
+}
+
+/// The number of a collection, if there is one of this name.
+fn found(database: &Database, name: &Name) -> Result<Option<base::words::CollectionId>> {
+    match database.collection(name) {
+        Ok(number) => Ok(Some(number)),
+        Err(docstore::StoreError::CollectionNotFound(_)) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
