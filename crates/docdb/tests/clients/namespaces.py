@@ -135,6 +135,34 @@ def query(books):
     ]
     for filters, expected in filters:
         check(sorted(ids(books.query(filters=filters, rank_by=("id", "asc"), top_k=9))), expected)
+    words = [
+        (("title", "BM25", "walden of the woods"), [1]),
+        (("title", "BM25", "fau", {"last_as_prefix": True}), [3]),
+        (("Sum", [("title", "BM25", "walden"), ("Product", 2, ("title", "BM25", "faust"))]), [3, 1]),
+        (("Max", [("title", "BM25", "faust"), ("Product", 3, ("title", "BM25", "walden"))]), [1, 3]),
+    ]
+    for rank_by, expected in words:
+        found = books.query(rank_by=rank_by, top_k=5)
+        check(ids(found), expected)
+        assert found.rows[0]["$dist"] > 0, found
+    tokens = [
+        (("title", "ContainsAllTokens", "WALDEN"), [1]),
+        (("title", "ContainsAllTokens", "walden faust"), []),
+        (("title", "ContainsAnyToken", "walden faust"), [1, 3]),
+        (("title", "ContainsTokenSequence", "faust"), [3]),
+    ]
+    for filters, expected in tokens:
+        check(ids(books.query(filters=filters, rank_by=("id", "asc"), top_k=9)), expected)
+    hybrid = books.multi_query(
+        queries=[
+            {"rank_by": ("vector", "ANN", [0.1, 0.2]), "top_k": 2},
+            {"rank_by": ("title", "BM25", "faust"), "top_k": 2},
+        ],
+        rerank_by=("RRF",),
+        limit=2,
+    )
+    rows = getattr(hybrid, "rows", None) or hybrid.results[0].rows
+    check([row["id"] if isinstance(row, dict) else row.id for row in rows], [3, 1])
     counted = books.query(aggregate_by={"n": ("Count",), "sum": ("Sum", "year")})
     check(counted.aggregations, {"n": 2, "sum": 1855 + 1808})
     groups = books.query(aggregate_by={"n": ("Count",)}, group_by=["title"])
