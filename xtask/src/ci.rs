@@ -4,7 +4,9 @@
 use crate::process::{Process, Result};
 use crate::stage::{self, Outcome, Stage};
 use crate::test::Effort;
-use crate::{bench, clients, fuzz, generate, other_target, process, stores, test, tidy, workspace};
+use crate::{
+    bench, clients, fuzz, generate, other_target, process, senders, stores, test, tidy, workspace,
+};
 
 /// The manifest of the workspace, and that of the fuzz targets, a workspace of its own.
 const MANIFESTS: [&str; 2] = ["Cargo.toml", "fuzz/Cargo.toml"];
@@ -55,6 +57,7 @@ pub(crate) fn stages() -> Result<Vec<Stage>> {
         Stage::new("generated", || generate::check().map(|()| Outcome::passed())),
         Stage::new("fuzz", || fuzz::short().map(Outcome::Passed)),
         Stage::new("clients", || clients::check(clients::SHORT)),
+        Stage::new("senders", senders::check),
         Stage::new("stores", stores::check),
     ];
     if packages.iter().any(|package| !package.targets_of_kind("bench").is_empty()) {

@@ -11,7 +11,7 @@
 
 mod node;
 pub(crate) mod python;
-mod server;
+pub(crate) mod server;
 
 use std::path::{Path, PathBuf};
 
@@ -52,7 +52,7 @@ pub(crate) fn check(effort: Effort) -> Result<Outcome> {
         Ok(python) => python,
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
-    let server = Server::start(&home)?;
+    let server = Server::start(&home, &[])?;
     let work = Work { home: &home, scripts: &scripts, python: &python, server: &server };
     let done = work
         .generate()

@@ -21,6 +21,7 @@ mod generate;
 mod nightly;
 mod other_target;
 mod process;
+mod senders;
 mod stage;
 mod stores;
 mod test;

@@ -88,7 +88,7 @@ impl Drop for Moto {
 }
 
 /// A port that nobody listens at now.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     let free = TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
     free.map(|address| address.port())
         .map_err(|e| Failure::new(format!("there is no free port: {e}")))

@@ -47,7 +47,7 @@ impl Python {
     }
 
     /// One of its programs.
-    pub(super) fn program(&self, name: &str) -> Process {
+    pub(crate) fn program(&self, name: &str) -> Process {
         Process::new(&self.path(name).to_string_lossy())
     }
 
@@ -75,11 +75,14 @@ mod tests {
     }
 
     #[test]
-    fn the_list_names_one_version_of_everything() {
-        let list = crate::workspace::read(Path::new("crates/docdb/tests/clients/requirements.txt"));
-        for line in list.unwrap().lines().filter(|line| !line.starts_with('#')) {
-            let (name, version) = line.split_once("==").unwrap_or_default();
-            assert!(!name.is_empty() && version.starts_with(char::is_numeric), "{line}");
+    fn the_lists_name_one_version_of_everything() {
+        for of in ["clients", "senders"] {
+            let path = format!("crates/docdb/tests/{of}/requirements.txt");
+            let list = crate::workspace::read(Path::new(&path));
+            for line in list.unwrap().lines().filter(|line| !line.starts_with('#')) {
+                let (name, version) = line.split_once("==").unwrap_or_default();
+                assert!(!name.is_empty() && version.starts_with(char::is_numeric), "{line}");
+            }
         }
     }
 }

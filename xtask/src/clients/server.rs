@@ -15,15 +15,15 @@ const STEP: Duration = Duration::from_millis(20);
 
 /// A server, killed when it is dropped.
 #[derive(Debug)]
-pub(super) struct Server {
+pub(crate) struct Server {
     child: Child,
     address: String,
     log: PathBuf,
 }
 
 impl Server {
-    /// Builds it and starts it with an empty directory in `home`.
-    pub(super) fn start(home: &Path) -> Result<Self> {
+    /// Builds it and starts it with an empty directory in `home`, and with these options.
+    pub(crate) fn start(home: &Path, options: &[&str]) -> Result<Self> {
         let build =
             ["build", "--locked", "--profile", "ci", "--package", "docdb", "--bin", "docdb"];
         Process::cargo().args(build).run()?;
@@ -36,6 +36,7 @@ impl Server {
         command.args(["serve", "--http", "127.0.0.1:0", "--socket", "off"]);
         // Hundreds of databases are made, and each has a segment.
         command.args(["--log.format", "json", "--wal.segment_mb=1", "--data-dir"]).arg(&data);
+        command.args(options);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said);
         println!("$ {command:?}");
         let child = command.spawn().map_err(|e| Failure::io("start", &program, &e))?;
@@ -45,7 +46,7 @@ impl Server {
     }
 
     /// The address of a path.
-    pub(super) fn url(&self, path: &str) -> String {
+    pub(crate) fn url(&self, path: &str) -> String {
         format!("http://{}{path}", self.address)
     }
 
@@ -62,7 +63,7 @@ impl Server {
     }
 
     /// Ends it in order, and looks through what it logged: no panic, and no error of its own.
-    pub(super) fn end(mut self) -> Result<()> {
+    pub(crate) fn end(mut self) -> Result<()> {
         Process::new("kill").args(["-TERM", &self.child.id().to_string()]).run()?;
         let begun = Instant::now();
         let status = loop {
