@@ -45,6 +45,8 @@ pub(crate) struct Servers {
     redis_every_second_socket: PathBuf,
     postgres: Process,
     postgres_directory: PathBuf,
+    /// Where its user can go: not below the home of another.
+    _postgres_place: Scratch,
     echo: Process,
     echo_address: String,
 }
@@ -67,7 +69,8 @@ impl Servers {
         let echo = Process::start(Command::new(&program).args(["echo", &echo_address]), is_there)?;
         let (redis_always, redis_always_socket) = redis(scratch, "always")?;
         let (redis_every_second, redis_every_second_socket) = redis(scratch, "everysec")?;
-        let (postgres, postgres_directory) = start_postgres(&scratch.path("postgres"))?;
+        let place = Scratch::new(&std::env::temp_dir(), "postgres")?;
+        let (postgres, postgres_directory) = start_postgres(&place.path("postgres"))?;
         Ok(Self {
             docdb,
             socket,
@@ -78,6 +81,7 @@ impl Servers {
             redis_every_second_socket,
             postgres,
             postgres_directory,
+            _postgres_place: place,
             echo,
             echo_address,
         })
