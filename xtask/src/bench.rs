@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::process::{Failure, Process, Result};
+use crate::process::{Failure, Process, Result, has_package};
 use crate::workspace;
 
 /// The crate of the bench programs.
@@ -130,8 +130,7 @@ fn install_peers() -> Result<()> {
 }
 
 fn missing_peers() -> Vec<&'static str> {
-    let is_missing =
-        |package: &&str| !Process::new("dpkg").args(["--status", package]).succeeds_quietly();
+    let is_missing = |package: &&str| !has_package(package);
     PEERS_SERVERS.into_iter().chain([PEERS_LIBRARY]).filter(is_missing).collect()
 }
 

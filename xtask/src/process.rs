@@ -126,6 +126,12 @@ impl Process {
     }
 }
 
+/// Whether a package of the system is installed; one that was removed may have left its settings.
+pub(crate) fn has_package(name: &str) -> bool {
+    let status = ["--show", "--showformat", "${db:Status-Status}", name];
+    Process::new("dpkg-query").args(status).output().is_ok_and(|status| status == "installed")
+}
+
 /// `word` as a shell would have to be given it.
 fn quoted(word: &str) -> String {
     let is_plain = |c: char| c.is_alphanumeric() || "-_./=:+,%@".contains(c);

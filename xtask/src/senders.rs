@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::clients::python::Python;
 use crate::clients::server::Server;
-use crate::process::{Failure, Process, Result};
+use crate::process::{Failure, Process, Result, has_package};
 use crate::stage::Outcome;
 use crate::{stores, workspace};
 
@@ -28,7 +28,7 @@ pub(crate) fn check() -> Result<Outcome> {
     let Some((certificate, key)) = certificate(&home) else {
         return Ok(Outcome::Skipped("openssl, which makes a certificate, is not here".to_owned()));
     };
-    if !has_packages() {
+    if !PACKAGES.into_iter().all(has_package) {
         let install = ["120", "apt-get", "install", "--yes"];
         // Without them the script names what it has to leave out.
         _ = Process::new("timeout").args(install).args(PACKAGES).succeeds_quietly();
@@ -61,11 +61,6 @@ pub(crate) fn check() -> Result<Outcome> {
     } else {
         format!("SKIPPED: {skipped}")
     }))
-}
-
-fn has_packages() -> bool {
-    let is_there = |name| Process::new("dpkg").args(["--status", name]).succeeds_quietly();
-    PACKAGES.into_iter().all(is_there)
 }
 
 /// A certificate of `localhost` that is its own authority, and its key; none without openssl.
