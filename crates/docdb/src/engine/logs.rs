@@ -156,7 +156,13 @@ impl Engine {
     /// Copies the logs to a directory below the data directory's `backups`.
     pub fn backup_logs(self: &Arc<Self>, target: BackupTarget, reply: Reply<BackupReport>) {
         self.operate_on_server(reply, move |engine| {
-            make_dir(&engine.env.disk, &engine.options.dir.join(super::operations::BACKUPS))?;
+            let disk = &engine.env.disk;
+            make_dir(disk, &engine.options.dir.join(super::operations::BACKUPS))?;
+            if disk.stat(target.path()).is_ok_and(|found| found.is_some()) {
+                let what =
+                    format!("there is a backup already; name another: {}", target.path().display());
+                return Err(EngineError::new(Code::InvalidName, what));
+            }
             Ok(engine.logs()?.store.backup(target.path())?)
         });
     }

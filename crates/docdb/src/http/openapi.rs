@@ -139,6 +139,8 @@ fn operation(route: &Route) -> std::result::Result<Operation, String> {
         responses = responses.response(status.to_string(), response.build());
     }
     let failed = match route.dialect() {
+        // As the clients of that protocol want it.
+        Dialect::Own if route.path.ends_with("_bulk") => "BulkError",
         Dialect::Own => "Error",
         Dialect::Namespaces => "ShortError",
     };

@@ -39,8 +39,9 @@ const APP_NAME: Parameter =
     query("app_name", r#"{"type":"string"}"#, "The program of entries that do not say it.");
 const SEVERITY: Parameter = query(
     "severity",
-    r#"{"type":"string","enum":["emerg","alert","crit","err","warning","notice","info","debug"]}"#,
-    "The severity of entries that do not say it; `info` unless it is given.",
+    r#"{"type":"string"}"#,
+    "The severity of entries that do not say it, by its name (`emerg` to `debug`) or number (0 to 7); `info` \
+     unless it is given.",
 );
 
 pub(in crate::http) const ROUTES: &[Route] = &[Route {
