@@ -62,10 +62,8 @@ pub(crate) fn check() -> Result<()> {
 
 /// What the program prints as JSON.
 fn printed(args: &[&str]) -> Result<Value> {
-    let json = Process::cargo()
-        .args(["run", "--quiet", "--locked", "--profile", "ci", "--package", "docdb", "--"])
-        .args(args)
-        .output()?;
+    let program = workspace::program()?;
+    let json = Process::new(&program.to_string_lossy()).args(args).output()?;
     let said = args.join(" ");
     serde_json::from_str(&json)
         .map_err(|e| Failure::new(format!("`docdb {said}` did not print JSON: {e}")))

@@ -30,7 +30,9 @@ pub(crate) fn check() -> Result<Outcome> {
         Err(why) => return Ok(Outcome::Skipped(why)),
     };
     // Built first: the server need not wait for it.
-    let test = ["test", "--locked", "--profile", "ci", "--package", "search", "--test", "it"];
+    // With the whole workspace, so that the dependencies have the features that the tests built them with and
+    // are not built again.
+    let test = ["test", "--locked", "--profile", "ci", "--workspace", "--test", "it"];
     Process::cargo().args(test).args(["--no-run"]).run()?;
     let server = Moto::start(&python, &home)?;
     Process::cargo()

@@ -26,6 +26,14 @@ pub(crate) fn target_dir() -> PathBuf {
     root().join(std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into()))
 }
 
+/// The program, built: with the whole workspace, so that its dependencies have the features that the tests built them
+/// with and are not built again.
+pub(crate) fn program() -> Result<PathBuf> {
+    let which = ["--workspace", "--bin", "docdb"];
+    Process::cargo().args(["build", "--locked", "--profile", "ci"]).args(which).run()?;
+    Ok(target_dir().join("ci").join("docdb"))
+}
+
 /// Reads a text file of the repository.
 pub(crate) fn read(path: &Path) -> Result<String> {
     let whole = root().join(path);

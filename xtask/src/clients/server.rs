@@ -24,14 +24,11 @@ pub(crate) struct Server {
 impl Server {
     /// Builds it and starts it with an empty directory in `home`, and with these options.
     pub(crate) fn start(home: &Path, options: &[&str]) -> Result<Self> {
-        let build =
-            ["build", "--locked", "--profile", "ci", "--package", "docdb", "--bin", "docdb"];
-        Process::cargo().args(build).run()?;
+        let program = workspace::program()?;
         let (data, log) = (home.join("data"), home.join("server.log"));
         // Of an earlier run.
         _ = std::fs::remove_dir_all(&data);
         let said = std::fs::File::create(&log).map_err(|e| Failure::io("create", &log, &e))?;
-        let program = workspace::target_dir().join("ci").join("docdb");
         let mut command = Command::new(&program);
         command.args(["serve", "--http", "127.0.0.1:0", "--socket", "off"]);
         // Hundreds of databases are made, and each has a segment.
