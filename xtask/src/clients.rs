@@ -117,7 +117,7 @@ impl Work<'_> {
             .args([self.scripts.join("namespaces.py").as_os_str()])
             .args([self.server.url("")])
             .run()?;
-        match Node::ready(self.home, &self.scripts.join("npm"))? {
+        match Node::ready(self.home, &self.scripts.join("npm"), self.python)? {
             Ok(node) => {
                 node.run(&self.scripts.join("namespaces.mjs"), &self.server.url(""))?;
                 Ok(" and JavaScript".to_owned())

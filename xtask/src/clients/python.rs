@@ -46,6 +46,25 @@ impl Python {
         Ok(Ok(python))
     }
 
+    /// Where a package of it is, by the name of its module; the package, `name==version`, is installed first. The
+    /// error says why it is not to be had.
+    pub(super) fn bring(
+        &self,
+        package: &str,
+        module: &str,
+    ) -> std::result::Result<PathBuf, String> {
+        let pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", package];
+        let installed = Process::new("timeout")
+            .args([INSTALL_SECONDS])
+            .args([self.path("python").as_os_str()])
+            .args(pip)
+            .output();
+        installed.map_err(|failure| reason(&failure))?;
+        let of = format!("import os, {module} as it; print(os.path.dirname(it.__file__))");
+        let said = self.program("python").args(["-c", &of]).output();
+        said.map(|said| PathBuf::from(said.trim())).map_err(|failure| reason(&failure))
+    }
+
     /// One of its programs.
     pub(crate) fn program(&self, name: &str) -> Process {
         Process::new(&self.path(name).to_string_lossy())
