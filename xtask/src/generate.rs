@@ -92,7 +92,8 @@ fn render_settings(rows: &Value) -> String {
             ("", "") => "not set".to_owned(),
             ("", empty) => format!("not set: {empty}"),
             (default, "") => format!("`{default}`"),
-            (default, empty) => format!("`{default}`: {empty}"),
+            (default @ "0", empty) => format!("`{default}`: {empty}"),
+            (default, empty) => format!("`{default}`; `0` is: {empty}"),
         };
         let only: Vec<&str> =
             row["only"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();

@@ -54,7 +54,9 @@ impl<'a> Cases<'a> {
         for number in 0..DATABASES {
             fill(servers, Target::Socket(DATABASES), number, batches, SMALL)?;
         }
-        for target in [Target::RedisAlways, Target::RedisEverySecond, Target::Postgres] {
+        for target in
+            [Target::OneWorker, Target::RedisAlways, Target::RedisEverySecond, Target::Postgres]
+        {
             fill(servers, target, 0, batches, SMALL)?;
         }
         Ok(Self { servers, rounds: Cell::new(0), told: RefCell::default() })
@@ -194,6 +196,7 @@ fn mixtures(mixed: impl Fn(Target, usize) -> Load) -> Vec<Pair> {
         pair("mixed-pg", POSTGRES, Some(1.0), ours(1, 1), postgres(1)),
         pair("mixed-pg-8", POSTGRES, Some(1.0), ours(1, 8), postgres(8)),
         pair("mixed-http-pg", POSTGRES, Some(1.0), mixed(Target::Http, 1), postgres(1)),
+        pair("mixed-workers-8", "one worker", Some(1.0), ours(1, 8), mixed(Target::OneWorker, 8)),
         pair("mixed-3-databases-8", one, Some(0.7), ours(3, 8), ours(1, 8)),
         pair("mixed-6-databases-8", one, Some(0.7), ours(6, 8), ours(1, 8)),
         pair("mixed-20-databases-8", one, Some(0.7), ours(20, 8), ours(1, 8)),

@@ -21,6 +21,8 @@ use crate::{postgres, socket};
 pub(crate) enum Target {
     /// docdb over its socket; connections are dealt out to so many databases.
     Socket(u64),
+    /// Another docdb, with one worker, over its socket.
+    OneWorker,
     /// docdb over HTTP.
     Http,
     /// Redis, which syncs before it answers.
@@ -39,6 +41,8 @@ pub(crate) struct Servers {
     docdb: Process,
     socket: PathBuf,
     http: String,
+    one_worker: Process,
+    one_worker_socket: PathBuf,
     redis_always: Process,
     redis_always_socket: PathBuf,
     redis_every_second: Process,
@@ -59,12 +63,10 @@ fn free_address() -> io::Result<String> {
 impl Servers {
     pub(crate) fn start(scratch: &Scratch) -> io::Result<Self> {
         let program = std::env::current_exe()?;
-        let (socket, http, echo_address) =
-            (scratch.path("docdb.sock"), free_address()?, free_address()?);
-        let mut command = Command::new(&program);
-        command.args(["serve", "--log.level", "warn", "--http", &http, "--data-dir"]);
-        command.arg(scratch.path("docdb")).arg("--socket").arg(&socket);
-        let docdb = Process::start(&mut command, || socket::connect(&socket, "default").is_ok())?;
+        let (http, echo_address) = (free_address()?, free_address()?);
+        let (docdb, socket) = ours(&program, scratch, "docdb", &["--http", &http])?;
+        let one = ["--http", "off", "--scheduler.workers", "1"];
+        let (one_worker, one_worker_socket) = ours(&program, scratch, "one-worker", &one)?;
         let is_there = || TcpStream::connect(&echo_address).is_ok();
         let echo = Process::start(Command::new(&program).args(["echo", &echo_address]), is_there)?;
         let (redis_always, redis_always_socket) = redis(scratch, "always")?;
@@ -75,6 +77,8 @@ impl Servers {
             docdb,
             socket,
             http,
+            one_worker,
+            one_worker_socket,
             redis_always,
             redis_always_socket,
             redis_every_second,
@@ -91,6 +95,7 @@ impl Servers {
     pub(crate) fn process(&self, target: Target) -> &Process {
         match target {
             Target::Socket(_) | Target::Http => &self.docdb,
+            Target::OneWorker => &self.one_worker,
             Target::RedisAlways => &self.redis_always,
             Target::RedisEverySecond => &self.redis_every_second,
             Target::Postgres => &self.postgres,
@@ -115,6 +120,10 @@ impl Servers {
                 let (stream, frames) = socket::connect(&self.socket, &name)?;
                 (Stream::Unix(stream), Box::new(frames))
             }
+            Target::OneWorker => {
+                let (stream, frames) = socket::connect(&self.one_worker_socket, "default")?;
+                (Stream::Unix(stream), Box::new(frames))
+            }
             Target::Http => tcp(&self.http, documents)?,
             Target::Echo => tcp(&self.echo_address, "/echo/")?,
             Target::RedisAlways => resp(&self.redis_always_socket)?,
@@ -125,6 +134,21 @@ impl Servers {
             }
         })
     }
+}
+
+/// A server of ours, with its files and its socket in the scratch directory under a name.
+fn ours(
+    program: &Path,
+    scratch: &Scratch,
+    name: &str,
+    options: &[&str],
+) -> io::Result<(Process, PathBuf)> {
+    let socket = scratch.path(&format!("{name}.sock"));
+    let mut command = Command::new(program);
+    command.args(["serve", "--log.level", "warn", "--data-dir"]).arg(scratch.path(name));
+    command.arg("--socket").arg(&socket).args(options);
+    let process = Process::start(&mut command, || socket::connect(&socket, "default").is_ok())?;
+    Ok((process, socket))
 }
 
 fn tcp(address: &str, path: &'static str) -> io::Result<(Stream, Box<dyn Wire>)> {

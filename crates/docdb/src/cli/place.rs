@@ -69,6 +69,34 @@ pub(super) fn require_dir(what: &str, dir: &Path, hint: &str) -> io::Result<()> 
     }
 }
 
+/// Makes a data directory that is not there, and has it alone for as long as the answer lives.
+pub(super) fn hold(dir: &Path) -> io::Result<Store> {
+    let budget = Budget::new("docdb", MEMORY_BYTES);
+    let rule = Some(crate::engine::namespaces::search_rule());
+    let options = Options { rule, ..Options::default() };
+    Store::open_as_is(&environment(), dir, options, budget).map_err(|e| explained(&e, dir))
+}
+
+/// The directory of a database that is meant by a path: of a data directory it has to be said which.
+pub(super) fn database_dir(path: &Path) -> io::Result<&Path> {
+    let entries = environment().disk.list(path).unwrap_or_default();
+    let is_database = |name: &str| name.starts_with("db-");
+    let mut names: Vec<String> =
+        entries.into_iter().map(|entry| entry.name).filter(|name| is_database(name)).collect();
+    if names.is_empty() {
+        return Ok(path);
+    }
+    names.sort_unstable();
+    let shown: Vec<String> =
+        names.iter().map(|name| path.join(name).display().to_string()).collect();
+    let message = format!(
+        "`{}` is a data directory; name a database in it (`.ls` in the shell tells which is which): {}",
+        path.display(),
+        shown.join(", ")
+    );
+    Err(refused(message, Code::FileOpen))
+}
+
 impl Place {
     /// Opens the data directory, and names what in it is no database.
     pub(super) fn store(

@@ -52,11 +52,11 @@ Exit codes:
   3  not repaired because nobody said yes; nothing was changed
 
 Examples:
-  docdb repair --salvage data/orders
-  docdb repair --salvage data/orders --yes
-  docdb repair --salvage data/orders --yes --json | jq .lost
-  docdb repair --rebuild-index data/orders
-  docdb repair --rebuild-index data/orders --yes --json | jq .documents";
+  docdb repair --salvage DIR
+  docdb repair --salvage DIR --yes
+  docdb repair --salvage DIR --yes --json | jq .lost
+  docdb repair --rebuild-index DIR
+  docdb repair --rebuild-index DIR --yes --json | jq .documents";
 
 /// How a repair ended without a failure.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use wal::Environment;
 
 use super::coded;
+use super::place::database_dir;
 
 /// Exit code when something is damaged and nothing is lost.
 pub(super) const HEALABLE: u8 = 4;
@@ -29,9 +30,9 @@ Exit codes:
   5  lost: something is lost, or nobody can tell that it is not
 
 Examples:
-  docdb verify data/orders
-  docdb verify data/orders --json | jq -r .verdict
-  docdb verify data/orders > report.txt || echo look at report.txt";
+  docdb verify docdb-data/db-1f0c8b5e-6f0e-4a5b-9d51-2f7f6f1c0a3d
+  docdb verify DIR --json | jq -r .verdict
+  docdb verify DIR > report.txt || echo look at report.txt";
 
 /// What to check.
 #[derive(Debug, clap::Args)]
@@ -47,7 +48,8 @@ pub(super) struct Arguments {
 /// Runs the command; answers its verdict.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verdict> {
     let env = Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None };
-    let report = verify(&env, &arguments.dir).map_err(|e| coded(&e))?;
+    let dir = database_dir(&arguments.dir)?;
+    let report = verify(&env, dir).map_err(|e| coded(&e))?;
     match arguments.json {
         true => writeln!(out, "{:#}", to_json(&report))?,
         false => write!(out, "{report}")?,

@@ -146,7 +146,11 @@ impl OpBody<'_> {
         let needs = match op {
             "put" | "create" | "update" => (true, false),
             "patch" => (false, true),
-            _ => (false, false),
+            "delete" | "get" => (false, false),
+            _ => {
+                let what = "op is one of put, create, update, patch, delete, get";
+                return Err(Failure::bad(format!("there is no operation {op}: {what}")));
+            }
         };
         if needs != (self.document.is_some(), self.patch.is_some()) {
             let what = match needs {
@@ -169,11 +173,8 @@ impl OpBody<'_> {
             "update" => OpKind::Update(text, expiry),
             "patch" => OpKind::Patch(text),
             "delete" => OpKind::Delete,
-            "get" => OpKind::Read,
-            _ => {
-                let what = "op is one of put, create, update, patch, delete, get";
-                return Err(Failure::bad(what));
-            }
+            // Of the six that it can be here.
+            _ => OpKind::Read,
         };
         let mut conditions = Vec::new();
         conditions.extend(self.if_revision.map(|revision| Condition::Revision(Lsn(revision))));

@@ -218,9 +218,27 @@ pub fn find(name: &str) -> Option<&'static Spec> {
     COMMANDS.iter().find(|spec| spec.name == name)
 }
 
-/// The command nearest to a name that is none.
+/// What other stores' shells call commands of ours.
+const ELSEWHERE: &[(&str, &[&str])] = &[
+    (".read", &[".get", ".find-one", ".show", ".cat", ".fetch"]),
+    (".upsert", &[".put", ".set", ".save", ".replace", ".write"]),
+    (".create", &[".insert", ".add", ".new"]),
+    (".delete", &[".del", ".rm", ".remove", ".unset"]),
+    (".scan", &[".list", ".all", ".keys", ".dump"]),
+    (".query", &[".find", ".search", ".select"]),
+    (".ls", &[".databases", ".dbs", ".list-databases"]),
+    (".create-collection", &[".mkdir", ".create-table"]),
+    (".list-collections", &[".tables"]),
+    (".watch", &[".tail", ".changes", ".subscribe"]),
+    (".exit", &[".quit", ".q", ".bye"]),
+];
+
+/// The command nearest to a name that is none: the one that others call so, or one that is written much like it.
 #[must_use]
 pub fn nearest(name: &str) -> Option<&'static str> {
+    if let Some((ours, _)) = ELSEWHERE.iter().find(|(_, theirs)| theirs.contains(&name)) {
+        return Some(ours);
+    }
     let names = COMMANDS.iter().map(|spec| spec.name.to_owned());
     let nearest = crate::config::nearest(name, names)?;
     find(&nearest).map(|spec| spec.name)
@@ -237,6 +255,17 @@ mod tests {
             assert!(spec.name.starts_with('.'), "{}", spec.name);
             assert!(!spec.summary.is_empty() && !spec.summary.ends_with('.'), "{}", spec.name);
             assert!(COMMANDS[..number].iter().all(|other| other.name != spec.name));
+        }
+    }
+
+    #[test]
+    fn what_others_call_a_command_leads_to_ours_and_is_none_itself() {
+        for (ours, theirs) in ELSEWHERE {
+            assert!(find(ours).is_some(), "{ours}");
+            for name in *theirs {
+                assert!(find(name).is_none(), "{name}");
+                assert_eq!(nearest(name), Some(*ours));
+            }
         }
     }
 

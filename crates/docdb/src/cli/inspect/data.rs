@@ -16,9 +16,9 @@ Exit codes:
   2  the command line is wrong
 
 Examples:
-  docdb inspect data data/orders/00000001.data
-  docdb inspect data data/orders/00000001.data --records | less
-  docdb inspect data data/orders/00000001.data --json | jq .sound";
+  docdb inspect data DIR/00000001.data
+  docdb inspect data DIR/00000001.data --records | less
+  docdb inspect data DIR/00000001.data --json | jq .sound";
 
 /// What to look at.
 #[derive(Debug, clap::Args)]

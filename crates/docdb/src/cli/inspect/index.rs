@@ -16,8 +16,8 @@ Exit codes:
   2  the command line is wrong
 
 Examples:
-  docdb inspect index data/orders/0000000000000001.idx
-  docdb inspect index data/orders/0000000000000001.idx --json | jq .collections";
+  docdb inspect index DIR/0000000000000001.idx
+  docdb inspect index DIR/0000000000000001.idx --json | jq .collections";
 
 /// What to look at.
 #[derive(Debug, clap::Args)]

@@ -18,8 +18,8 @@ Exit codes:
   2  the command line is wrong
 
 Examples:
-  docdb inspect manifest data/orders
-  docdb inspect manifest data/orders --json | jq '.checkpoints[-1].files'";
+  docdb inspect manifest DIR
+  docdb inspect manifest DIR --json | jq '.checkpoints[-1].files'";
 
 /// What to look at.
 #[derive(Debug, clap::Args)]

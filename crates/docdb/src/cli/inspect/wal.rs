@@ -11,6 +11,7 @@ use wal::inspect::{
 };
 
 use crate::cli::failed;
+use crate::cli::place::database_dir;
 
 pub(super) const HELP: &str = "\
 Exit codes:
@@ -19,15 +20,15 @@ Exit codes:
   2  the command line is wrong
 
 Examples:
-  docdb inspect wal data/orders
-  docdb inspect wal data/orders --frames | less
-  docdb inspect wal data/orders/0000000000000003.wal --frames
-  docdb inspect wal data/orders --json | jq -r .verdict.opens";
+  docdb inspect wal docdb-data/db-1f0c8b5e-6f0e-4a5b-9d51-2f7f6f1c0a3d
+  docdb inspect wal DIR --frames | less
+  docdb inspect wal DIR/log/0000000000000003.wal --frames
+  docdb inspect wal DIR --json | jq -r .verdict.opens";
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// A log's directory, or one segment file
+    /// The directory of a database or of its log, or one segment file
     path: PathBuf,
     /// Print JSON: with --frames one object per frame and line, then the summary on the last line
     #[arg(long)]
@@ -43,7 +44,10 @@ pub(super) fn run(wal: &Arguments, out: &mut dyn Write) -> io::Result<()> {
         writeln!(out, "segment     offset         LSN  kind               tx LSN  bytes  key")?;
     }
     let mut written = Ok(());
-    let found = inspect(&RealDisk::shared(), &wal.path, &mut |frame| {
+    let disk = RealDisk::shared();
+    let log = wal.path.join("log");
+    let path = if disk.stat(&log)?.is_some() { log } else { database_dir(&wal.path)?.to_owned() };
+    let found = inspect(&disk, &path, &mut |frame| {
         if wal.frames && written.is_ok() {
             written = match wal.json {
                 true => writeln!(out, "{}", frame_json(frame)),
@@ -60,7 +64,7 @@ pub(super) fn run(wal: &Arguments, out: &mut dyn Write) -> io::Result<()> {
             if frames {
                 writeln!(out)?;
             }
-            write_text(&wal.path, &found, out)
+            write_text(&path, &found, out)
         }
     }
 }

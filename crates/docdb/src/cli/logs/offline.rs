@@ -4,6 +4,8 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use base::error::Code;
+use base::io::EntryKind;
 use logstore::{
     BackupReport, BatchedSqliteStorage, Environment, LogStorage as _, Options, check_backup,
     restore_backup,
@@ -11,7 +13,7 @@ use logstore::{
 use serde_json::json;
 
 use crate::cli::coded;
-use crate::cli::place::{absolute, environment, require_dir};
+use crate::cli::place::{absolute, environment, hold, refused, require_dir};
 use crate::engine::logs_dir;
 
 /// How long what waits may take to be written: nothing waits in a store that only was opened.
@@ -75,9 +77,22 @@ pub(super) fn backup(arguments: &Backup, out: &mut dyn Write) -> io::Result<()> 
 pub(super) fn restore(arguments: &Restore, out: &mut dyn Write) -> io::Result<()> {
     let (from, data) = (absolute(&arguments.dir)?, absolute(&arguments.data_dir)?);
     require_dir("backup", &from, "")?;
-    require_dir("data directory", &data, "; start a server on it once, or restore a database")?;
+    // Made where it is not there, and held: a server that runs would have logs there by the next moment.
+    let _held = hold(&data)?;
     let disk = environment().disk;
-    let report = restore_backup(&*disk, &from, &logs_dir(&data)).map_err(|error| coded(&error))?;
+    let logs = logs_dir(&data);
+    match disk.stat(&logs)? {
+        None => {}
+        Some(stat) if stat.kind != EntryKind::File && disk.list(&logs)?.is_empty() => {
+            disk.remove_dir(&logs)?;
+        }
+        Some(_) => {
+            let logs = logs.display();
+            let message = format!("there are logs at `{logs}` already; move them away first");
+            return Err(refused(message, Code::FileWrite));
+        }
+    }
+    let report = restore_backup(&*disk, &from, &logs).map_err(|error| coded(&error))?;
     show("restored", &report, arguments.json, out)
 }
 
