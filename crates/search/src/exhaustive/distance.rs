@@ -28,7 +28,8 @@ impl Distance {
     /// To a vector of as many elements.
     pub(super) fn to(&self, vector: impl Iterator<Item = f32>) -> f64 {
         let pairs = self.from.iter().zip(vector.map(f64::from));
-        match self.metric {
+        // Zero has one sign, as it has in scores.
+        let distance: f64 = match self.metric {
             Metric::EuclideanSquared => pairs.map(|(a, b)| (a - b) * (a - b)).sum(),
             Metric::Dot => pairs.map(|(a, b)| a * b).sum(),
             Metric::Cosine => {
@@ -38,7 +39,8 @@ impl Distance {
                 let lengths = self.squared.sqrt() * squared.sqrt();
                 if lengths > 0.0 { 1.0 - dot / lengths } else { 1.0 }
             }
-        }
+        };
+        distance + 0.0
     }
 }
 
@@ -62,5 +64,7 @@ mod tests {
             far * far
         });
         check(Metric::Dot, &[3.0, 4.0], &[4.0, 3.0], 24.0);
+        let zero = Distance::new(Metric::Dot, &[-1.0, 0.0]).to([0.0, 5.0].into_iter());
+        assert!(zero == 0.0 && zero.is_sign_positive(), "{zero}");
     }
 }

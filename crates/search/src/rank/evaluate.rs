@@ -106,7 +106,8 @@ impl Scorer {
             Leaf::Text(text) => Some(texts.get(*text).copied().flatten().map_or(0.0, f64::from)),
             Leaf::Attribute(_) | Leaf::Filter(_) => inputs.get(leaf).copied().flatten(),
         });
-        score.unwrap_or(0.0)
+        // Zero has one sign: which of the two an answer and its cursor show must not depend on where a row is.
+        score.unwrap_or(0.0) + 0.0
     }
 
     /// What each text is multiplied with, when the expression is nothing but a sum of texts, each times a
@@ -293,6 +294,15 @@ mod tests {
         rank.write_json(&mut out);
         assert_eq!(Rank::parse(Json::parse(out.as_bytes()).unwrap()), Ok(rank.clone()), "{out}");
         Ok(rank.compile(&schema())?.score(&row(number)))
+    }
+
+    #[test]
+    fn a_score_of_nothing_has_one_sign() {
+        for text in
+            [r#"["Product",-2,["Dist",["Attribute","n"],8]]"#, r#"["Sum",[["Product",0,-1]]]"#]
+        {
+            assert!(score(text, 8.0).unwrap().is_sign_positive(), "{text}");
+        }
     }
 
     #[test]
