@@ -10,7 +10,7 @@
 use std::path::Path;
 
 use base::io::DiskRef;
-use base::slots::{Kind, Slots};
+use base::slots::{Kind, SlotError, Slots};
 
 use super::{Manifest, ManifestError, WriterId};
 
@@ -82,19 +82,22 @@ impl State {
 }
 
 impl Record {
-    /// The record at `<path>.0` to `.2`, made when there is none.
+    /// The record at `<path>.0` to `.2`, made when there is none. One of which no copy is valid was never finished: nothing
+    /// was published from here. Should it have been lost instead, a place where something was published is refused.
     ///
     /// # Errors
-    /// [`ManifestError::Record`] when it cannot be read or written, or none of its copies is valid.
+    /// [`ManifestError::Record`] when it cannot be read or written.
     pub fn open(disk: &DiskRef, path: &Path) -> Result<Self, ManifestError> {
-        if !Slots::exists(disk, path)? {
-            let state = State::NOTHING;
-            let slots = Slots::create(disk, path, KIND, &state.encode())?;
-            return Ok(Self { slots, state });
-        }
-        let (slots, bytes) = Slots::open(disk, path, KIND)?;
-        let state = State::decode(&bytes)
-            .ok_or_else(|| base::slots::SlotError::Corrupt(path.to_path_buf()))?;
+        let (slots, bytes) = match Slots::open(disk, path, KIND) {
+            Ok(opened) => opened,
+            Err(SlotError::Missing(_) | SlotError::Corrupt(_)) => {
+                let state = State::NOTHING;
+                let slots = Slots::create(disk, path, KIND, &state.encode())?;
+                return Ok(Self { slots, state });
+            }
+            Err(other) => return Err(other.into()),
+        };
+        let state = State::decode(&bytes).ok_or_else(|| SlotError::Corrupt(path.to_path_buf()))?;
         Ok(Self { slots, state })
     }
 

@@ -108,6 +108,27 @@ fn a_copy_of_the_data_directory_is_refused() {
 }
 
 #[test]
+fn a_record_whose_making_was_interrupted_is_made_and_one_that_is_lost_is_refused() {
+    let (store, disk) = store();
+    let path = Path::new("/record");
+    let open = |n: u8| {
+        let record = Record::open(&disk, path).unwrap();
+        Chain::open(Arc::clone(&store), place(), writer(n), Some(record))
+    };
+    // Killed after the first file was made.
+    disk.open(&path.with_extension("0"), base::io::Open::CreateNew).unwrap();
+    let (mut chain, _) = open(1).unwrap();
+    chain.publish(contents(1), WallMs(1)).unwrap();
+    drop(chain);
+    assert_eq!(applied(&open(2).unwrap().1), Some(1));
+    for slot in 0..3 {
+        let file = disk.open(&path.with_extension(slot.to_string()), base::io::Open::Write);
+        base::io::write_all_at(&*file.unwrap(), b"nonsense", 0).unwrap();
+    }
+    assert!(is_fenced(open(3), 1), "nobody knows any more that it was us");
+}
+
+#[test]
 fn a_record_that_missed_the_last_number_still_fits() {
     let (store, disk) = store();
     let path = Path::new("/record");
