@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
@@ -55,7 +55,7 @@ impl Documents {
         identity: &[u8; 16],
         written: DocumentsWritten,
     ) -> Result<Self> {
-        let source = Source { ranges: source, len: written.len };
+        let source = Source { ranges: source, len: written.len, failed: Arc::default() };
         let (mut at, mut sum) = (0, 0);
         while at < written.len {
             let end = written.len.min(at + TRIP_BYTES);
@@ -66,7 +66,8 @@ impl Documents {
         if sum != written.sum {
             return Err(damaged("its checksum does not fit"));
         }
-        let builder = ParquetRecordBatchReaderBuilder::try_new(source.clone()).map_err(decoding)?;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(source.clone())
+            .map_err(|error| source.explain(error))?;
         let metadata = builder.metadata().file_metadata();
         let members = metadata.key_value_metadata().map(Vec::as_slice).unwrap_or_default();
         let member = |key: &str| {
@@ -111,10 +112,12 @@ impl Documents {
     /// # Errors
     /// [`DocumentsError::Decode`] when what is inside cannot be understood, or not be read.
     pub fn rows(&self) -> Result<StoredRows<'_>> {
-        let builder =
-            ParquetRecordBatchReaderBuilder::try_new(self.source.clone()).map_err(decoding)?;
-        let batches = builder.with_batch_size(BATCH_ROWS).build().map_err(decoding)?;
-        Ok(StoredRows { schema: &self.schema, batches, batch: None, at: 0 })
+        let source = &self.source;
+        let builder = ParquetRecordBatchReaderBuilder::try_new(source.clone())
+            .map_err(|error| source.explain(error))?;
+        let batches =
+            builder.with_batch_size(BATCH_ROWS).build().map_err(|error| source.explain(error))?;
+        Ok(StoredRows { schema: &self.schema, source, batches, batch: None, at: 0 })
     }
 }
 
@@ -122,6 +125,7 @@ impl Documents {
 #[derive(Debug)]
 pub struct StoredRows<'a> {
     schema: &'a Schema,
+    source: &'a Source,
     batches: ParquetRecordBatchReader,
     batch: Option<RecordBatch>,
     at: usize,
@@ -134,7 +138,7 @@ impl Iterator for StoredRows<'_> {
         while self.batch.as_ref().is_none_or(|batch| self.at >= batch.num_rows()) {
             match self.batches.next()? {
                 Ok(batch) => self.batch = Some(batch),
-                Err(error) => return Some(Err(decoding(error))),
+                Err(error) => return Some(Err(self.source.explain(error))),
             }
             self.at = 0;
         }
@@ -163,15 +167,35 @@ fn row(schema: &Schema, batch: &RecordBatch, at: usize) -> Result<StoredRow> {
 struct Source {
     ranges: Arc<dyn ReadRanges>,
     len: u64,
+    /// Why it could not be read, where the decoder hides it in an error of its own.
+    failed: Arc<Mutex<Option<Arc<io::Error>>>>,
 }
 
 impl Source {
     fn range(&self, range: Range<u64>) -> io::Result<Vec<u8>> {
         let wanted = range.end - range.start;
-        let mut parts = self.ranges.read(std::slice::from_ref(&range))?;
+        let parts = self.ranges.read(std::slice::from_ref(&range));
+        let mut parts = parts.map_err(|error| {
+            let error = Arc::new(error);
+            *self.failed() = Some(Arc::clone(&error));
+            io::Error::new(error.kind(), error)
+        })?;
         match parts.pop() {
             Some(part) if parts.is_empty() && part.len() as u64 == wanted => Ok(part),
             _ => Err(io::ErrorKind::UnexpectedEof.into()),
+        }
+    }
+
+    fn failed(&self) -> MutexGuard<'_, Option<Arc<io::Error>>> {
+        // One assignment is all that a panic can interrupt.
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What an error of the decoder is: a store that is away for a while is no damage.
+    fn explain(&self, error: impl Into<ParquetError>) -> DocumentsError {
+        match self.failed().take() {
+            Some(failed) => DocumentsError::Read(failed),
+            None => decoding(error),
         }
     }
 

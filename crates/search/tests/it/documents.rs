@@ -1,13 +1,18 @@
 //! The open copy of a segment: what is written is read back, by us and by any reader of Parquet.
 
+use std::io;
+use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use base::error::{Code, Coded};
 use base::words::Lsn;
 use bytes::Bytes as Whole;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
 use search::documents::{Documents, DocumentsError, DocumentsWriter, DocumentsWritten, StoredRow};
 use search::schema::{Row, Schema};
+use search::storage::ReadRanges;
 
 use crate::rows::{Bytes, IDENTITY, Rows, any_documents, rows, schema, schema_of};
 
@@ -109,4 +114,38 @@ fn every_damaged_byte_is_found() {
     assert!(matches!(cut, Err(DocumentsError::Read(_))));
     let other = Documents::open(Arc::new(Bytes(bytes)), b"another identity", written);
     assert!(matches!(other, Err(DocumentsError::Damaged { .. })));
+}
+
+/// A file that can be read so many times.
+#[derive(Debug)]
+struct Away {
+    file: Bytes,
+    left: AtomicU64,
+}
+
+impl ReadRanges for Away {
+    fn read(&self, ranges: &[Range<u64>]) -> io::Result<Vec<Vec<u8>>> {
+        let left = self.left.load(Ordering::Relaxed);
+        let Some(left) = left.checked_sub(1) else { return Err(io::ErrorKind::TimedOut.into()) };
+        self.left.store(left, Ordering::Relaxed);
+        self.file.read(ranges)
+    }
+}
+
+#[test]
+fn a_store_that_goes_away_while_a_file_is_read_is_no_damage() {
+    let schema = schema_of(r#"{"s":"string"}"#);
+    let documents = [(base::words::DocId::U64(7), r#"{"s":"x"}"#.to_owned())];
+    let (bytes, written) = written(&schema, &rows(&schema, &documents, 1));
+    for reads in 0..100 {
+        let file = Away { file: Bytes(bytes.clone()), left: AtomicU64::new(reads) };
+        let all = Documents::open(Arc::new(file), &IDENTITY, written)
+            .and_then(|documents| documents.rows()?.try_for_each(|row| row.map(|_| ())));
+        let Err(error) = all else {
+            assert!(reads > 2, "{reads} reads");
+            return;
+        };
+        assert!(error.retryable() && error.code() == Code::FileRead, "{reads} reads: {error}");
+    }
+    panic!("a hundred reads are enough");
 }
