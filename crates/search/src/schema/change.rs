@@ -11,7 +11,7 @@
 //! What an update does not mention stays as it is.
 
 use super::declaration::{Declaration, Refusal, write_members};
-use super::{FieldKind, Schema, Undeclared};
+use super::{Field, FieldKind, Schema, Undeclared};
 use crate::error::{Result, SearchError};
 use crate::json::{Json, write_list, write_string};
 use crate::path::Path;
@@ -70,6 +70,23 @@ impl Schema {
             change.declare(path, &declaration, metric)?;
         }
         Ok(change)
+    }
+
+    /// Whether an index of the documents that was made for the schema `before` cannot answer for this one, so that
+    /// it has to be built anew. It need not when no document has what this schema has more.
+    #[must_use]
+    pub fn needs_build(&self, before: &Self) -> bool {
+        let is_kept = |(path, field): (&Path, &Field)| {
+            self.fields.get(path).is_some_and(|found| found.number == field.number)
+        };
+        if !before.fields().all(is_kept) {
+            return true;
+        }
+        self.fields().any(|(path, field)| match before.fields.get(path) {
+            Some(known) => !builds(Some(&known.kind), &field.kind).is_empty(),
+            // Where others were ignored, documents may have it.
+            None => before.undeclared == Undeclared::Ignore,
+        })
     }
 
     /// The schema as clients see it: what [`Schema::declare`] reads back.
@@ -192,10 +209,16 @@ mod tests {
             let change = declare(&before, text).unwrap();
             let kinds: Vec<BuildKind> = change.builds.iter().map(|build| build.kind).collect();
             assert_eq!(kinds, expect, "{text}");
+            assert_eq!(change.schema.needs_build(&before), !expect.is_empty(), "{text}");
         }
         let ignoring = schema(Undeclared::Ignore, BEFORE);
         let change = declare(&ignoring, r#"{"new":"float"}"#).unwrap();
         assert_eq!(change.builds, [Build { path: Path::parse("new").unwrap(), kind: Values }]);
+        assert!(change.schema.needs_build(&ignoring));
+        assert!(before.needs_build(&change.schema), "a field is gone");
+        let again = schema(Undeclared::Infer, r#"{"first":"int","s":"string"}"#);
+        let other = schema(Undeclared::Infer, r#"{"s":"string","first":"int"}"#);
+        assert!(again.needs_build(&other), "the same paths under other numbers");
     }
 
     #[test]
