@@ -23,6 +23,8 @@ pub mod metrics;
 pub mod order;
 pub mod path;
 mod place;
+#[cfg(feature = "planted-bugs")]
+pub mod planted;
 pub mod query;
 pub mod rank;
 pub mod schema;

@@ -34,7 +34,7 @@ use base::words::Lsn;
 
 use crate::storage::Ulid;
 
-pub use chain::{Chain, Newest, newest_after};
+pub use chain::{Chain, Newest, newest, newest_after};
 pub use error::ManifestError;
 pub use format::{MANIFEST_BYTES_MAX, decode, encode};
 pub use place::Place;

@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use roaring::RoaringBitmap;
 
 use super::bytes::Bytes;
-use super::column::ColumnReader;
+use super::column::{ColumnReader, TRIP_BLOCKS};
 use super::dictionary::{Block, DictionaryIndex};
 use super::error::{AttributesError, Result, damaged};
 use super::ids::Ids;
@@ -123,6 +123,23 @@ impl Reader {
         Ok(Ids { ids, lsns })
     }
 
+    /// Reads all of the file, a few blocks at a time, and compares every block with its checksum.
+    ///
+    /// # Errors
+    /// As for every read: [`AttributesError::Damaged`] and [`AttributesError::Read`].
+    pub fn verify(&self) -> Result<()> {
+        for opened in &self.attributes {
+            let Some(column) = self.slot(opened.entry.slot)? else { continue };
+            let index = column.index;
+            in_trips(index.dictionary.blocks.len(), |trip| {
+                column.dictionary_blocks(trip).map(|_| ())
+            })?;
+            in_trips(index.postings.len(), |trip| column.posting_blocks(trip).map(|_| ()))?;
+            in_trips(index.symbols.len(), |trip| column.symbol_blocks(trip).map(|_| ()))?;
+        }
+        Ok(())
+    }
+
     pub(super) fn slot(&self, slot: Slot) -> Result<Option<ColumnReader<'_>>> {
         let at = self.attributes.binary_search_by_key(&slot, |opened| opened.entry.slot);
         let Some(opened) = at.ok().and_then(|at| self.attributes.get(at)) else { return Ok(None) };
@@ -221,6 +238,12 @@ impl ColumnReader<'_> {
         let of = blocks.iter().filter_map(|block| runs.get(*block).copied());
         Ok(of.zip(bytes).collect())
     }
+}
+
+/// Hands over the numbers of so many blocks, as many at a time as are read in one round trip.
+fn in_trips(blocks: usize, mut visit: impl FnMut(&[usize]) -> Result<()>) -> Result<()> {
+    let numbers: Vec<usize> = (0..blocks).collect();
+    numbers.chunks(TRIP_BLOCKS).try_for_each(&mut visit)
 }
 
 /// Reads ranges and checks that all of them came in full.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 use roaring::RoaringBitmap;
 
 use super::error::Result;
+use super::files::NewSegment;
 use super::policy::{Candidate, Limits, Patience, decide};
 use super::publish::Edit;
-use super::segment::{Segment, merge};
+use super::segment::{Build, Segment, merge};
 use super::{Index, Step, lock};
 use crate::schema::Schema;
 use crate::storage::Ulid;
@@ -74,14 +75,38 @@ impl Index {
     }
 
     fn merge(&self, job: &MergeJob) -> Result<()> {
-        let segment = if job.inputs.iter().all(|(_, rows)| rows.is_empty()) {
+        // One of which nothing stays is not read: it goes, even when it is damaged.
+        let live: Vec<_> =
+            job.inputs.iter().filter(|(_, rows)| !rows.is_empty()).cloned().collect();
+        let segment = if live.is_empty() {
             None
         } else {
-            Some(self.write_segment(&job.schema, |build| merge(build, &job.inputs))?)
+            Some(self.write_segment(&job.schema, |build| merge_or_name(build, &live))?)
         };
         let inputs: Vec<Ulid> = job.inputs.iter().map(|(input, _)| input.files().id()).collect();
-        self.publish(&Edit::Merged(inputs, segment))
+        let output = segment.as_ref().map(|segment| segment.files().id());
+        let published = self.publish(&Edit::Merged(inputs, segment));
+        if let (Err(_), Some(output)) = (&published, output) {
+            // The next merge makes another. Should this publication come to be after all, a manifest names it.
+            lock(&self.in_work).remove(&output);
+        }
+        published
     }
+}
+
+/// Merges; when that fails, the error names the input that it was about. Which one it was, many do not say: each is
+/// merged alone then, and the first that cannot be is the one.
+fn merge_or_name(
+    build: &Build<'_>,
+    inputs: &[(Arc<Segment>, RoaringBitmap)],
+) -> Result<NewSegment> {
+    merge(build, inputs).map_err(|error| {
+        let failed = inputs.iter().find_map(|input| {
+            let error = merge(build, std::slice::from_ref(input)).err()?;
+            Some(error.of_segment(input.0.files().id()))
+        });
+        failed.unwrap_or(error)
+    })
 }
 
 fn ratio(dead: u64, rows: u32) -> f64 {

@@ -50,6 +50,8 @@ pub(super) struct Core {
     active: Memtable,
     pub(super) frozen: VecDeque<Frozen>,
     pub(super) segments: Vec<Part>,
+    #[cfg(feature = "planted-bugs")]
+    pub(super) planted: Option<crate::planted::Bug>,
 }
 
 /// What is flushed: the rows of a memtable that were alive when it was frozen.
@@ -87,13 +89,31 @@ impl Core {
     /// A state that is durable at a position.
     pub(super) fn new(schema: Arc<Schema>, applied: Lsn, segments: Vec<Part>) -> Self {
         let (active, frozen) = (Memtable::default(), VecDeque::new());
-        Self { schema, position: applied, applied, active, frozen, segments }
+        Self {
+            schema,
+            position: applied,
+            applied,
+            active,
+            frozen,
+            segments,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
+        }
+    }
+
+    /// Whether a test runs with this defect.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn has(&self, bug: crate::planted::Bug) -> bool {
+        self.planted == Some(bug)
     }
 
     /// Applies a change. Those that come later than this one replace what it wrote.
     pub(super) fn apply(&mut self, change: Prepared, now: Instant) {
         let lsn = change.lsn();
-        if lsn <= self.position {
+        let is_applied = lsn <= self.position;
+        #[cfg(feature = "planted-bugs")]
+        let is_applied = is_applied && !self.has(crate::planted::Bug::ReplayTwice);
+        if is_applied {
             return;
         }
         self.position = lsn;

@@ -2,15 +2,10 @@
 //!
 //! [`Files`] writes and reads; [`Publisher`] is the index's end of its [`Chain`] of manifests: it writes the dead rows that
 //! have changed and publishes the next manifest.
-//!
-//! `dead-<id>.roar`: the identity of the segment (16 bytes), the set of dead rows (a roaring bitmap in its portable form), and
-//! CRC32C of both (4 bytes).
 
-use std::collections::{HashMap, HashSet};
-use std::io::Cursor;
+use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::clock::WallMs;
 use base::rng::Rng;
@@ -18,8 +13,8 @@ use base::words::Lsn;
 use roaring::RoaringBitmap;
 
 use super::Step;
+use super::dead_file::{decode_dead, encode_dead};
 use super::error::{IndexError, Result};
-use super::rows::bitmap_bytes;
 use super::segment::NewFile;
 use crate::manifest::{
     Chain, Contents, Dead, Newest, Place, Record, Segment, SegmentFile, Sweep, WriterId,
@@ -40,16 +35,29 @@ pub struct Backing {
     pub blocks: Arc<Blocks>,
 }
 
+/// Files that wait, with their names.
+#[cfg(feature = "planted-bugs")]
+type Held = Arc<std::sync::Mutex<Vec<(Name, Vec<u8>)>>>;
+
 /// The files of one index.
 #[derive(Debug, Clone)]
 pub(super) struct Files {
     backing: Backing,
     place: Place,
+    /// Files that are put only after the manifest that names them.
+    #[cfg(feature = "planted-bugs")]
+    held: Option<Held>,
 }
 
 /// The files of a segment, as the manifest names them; without its dead rows.
 #[derive(Debug, Clone)]
 pub(super) struct SegmentFiles(Segment);
+
+impl From<&Segment> for SegmentFiles {
+    fn from(segment: &Segment) -> Self {
+        Self(Segment { dead: None, ..segment.clone() })
+    }
+}
 
 impl SegmentFiles {
     /// The identity of the segment.
@@ -73,7 +81,29 @@ impl SegmentFiles {
 
 impl Files {
     pub(super) fn new(backing: Backing, place: Place) -> Self {
-        Self { backing, place }
+        Self {
+            backing,
+            place,
+            #[cfg(feature = "planted-bugs")]
+            held: None,
+        }
+    }
+
+    /// From now on manifests come before what they name, if a test wants it so.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn plant(&mut self, planted: Option<crate::planted::Bug>) {
+        if planted == Some(crate::planted::Bug::PublishBeforeUpload) {
+            self.held = Some(Arc::default());
+        }
+    }
+
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn put_held(&self) -> Result<()> {
+        let held = self.held.as_ref().map(|held| std::mem::take(&mut *super::lock(held)));
+        for (object, bytes) in held.into_iter().flatten() {
+            put_unique(&*self.backing.store, &object, &bytes)?;
+        }
+        Ok(())
     }
 
     fn name(&self, of: &SegmentFiles, file: &SegmentFile) -> Result<Name> {
@@ -112,6 +142,12 @@ impl Files {
         for NewFile { name, bytes, opening } in files {
             let object = self.place.file(id, &name)?;
             let len = bytes.len() as u64;
+            #[cfg(feature = "planted-bugs")]
+            if let (Some(held), "docs.parquet") = (&self.held, name.as_str()) {
+                super::lock(held).push((object, bytes));
+                written.push(SegmentFile { name, len, identity: id.bytes(), opening });
+                continue;
+            }
             put_unique(&*self.backing.store, &object, &bytes)?;
             written.push(SegmentFile { name, len, identity: id.bytes(), opening });
         }
@@ -119,30 +155,26 @@ impl Files {
     }
 
     fn write_dead(&self, segment: Ulid, id: Ulid, rows: &RoaringBitmap) -> Result<Dead> {
-        let mut bytes = segment.bytes().to_vec();
-        bytes.extend(bitmap_bytes(rows));
-        let sum = crc32c::crc32c(&bytes);
-        bytes.extend_from_slice(&sum.to_le_bytes());
+        let bytes = encode_dead(segment, rows);
         let len = bytes.len() as u64;
         put_unique(&*self.backing.store, &self.place.dead(segment, id)?, &bytes)?;
         let rows = u32::try_from(rows.len()).expect("rows are numbered in 32 bits");
         Ok(Dead { id, len, rows })
     }
 
-    fn read_dead(&self, segment: Ulid, dead: &Dead) -> Result<RoaringBitmap> {
+    /// Reads the rows of a segment that had died.
+    ///
+    /// # Errors
+    /// [`IndexError::Segment`] when their file is damaged or cannot be read.
+    pub(super) fn read_dead(&self, segment: Ulid, dead: &Dead) -> Result<RoaringBitmap> {
         let object =
             Object::new(Arc::clone(&self.backing.store), self.place.dead(segment, dead.id)?);
         let whole: Range<u64> = 0..dead.len;
-        let bytes = object.read(std::slice::from_ref(&whole)).map_err(IndexError::read)?.concat();
-        let rows = bytes.split_last_chunk::<4>().and_then(|(summed, sum)| {
-            let fits = crc32c::crc32c(summed) == u32::from_le_bytes(*sum);
-            let (named, set) = summed.split_first_chunk::<16>()?;
-            let is_ours = fits && *named == segment.bytes();
-            let rows = RoaringBitmap::deserialize_from(Cursor::new(set)).ok()?;
-            (is_ours && rows.len() == u64::from(dead.rows)).then_some(rows)
-        });
-        let damaged = IndexError::Damaged { what: "the dead rows are not those written".into() };
-        rows.ok_or_else(|| damaged.of_segment(segment))
+        object
+            .read(std::slice::from_ref(&whole))
+            .map_err(IndexError::read)
+            .and_then(|parts| decode_dead(segment, dead.rows, &parts.concat()))
+            .map_err(|error| error.of_segment(segment))
     }
 }
 
@@ -203,8 +235,7 @@ impl Publisher {
                     files.read_dead(segment.id, found)?
                 }
             };
-            let segment = SegmentFiles(Segment { dead: None, ..segment.clone() });
-            segments.push(DurableSegment { files: segment, dead: rows });
+            segments.push(DurableSegment { files: segment.into(), dead: rows });
         }
         let durable = Durable { applied: contents.applied, schema, segments };
         Ok(Some((Self { chain: Some(chain), dead }, durable)))
@@ -276,19 +307,29 @@ impl Publisher {
         Ok(())
     }
 
+    /// Whether there is something to delete that may only be deleted after another publication: this opening of the
+    /// index has published nothing yet, or its last try was not answered.
+    ///
+    /// # Errors
+    /// As [`Publisher::sweep`].
+    pub(super) fn must_publish_to_sweep(&mut self, sweep: &Sweep) -> Result<bool> {
+        let Some(chain) = &mut self.chain else { return Ok(false) };
+        Ok(chain.has_leftovers_before_publishing(sweep)?)
+    }
+
     /// Deletes what no manifest needs any more.
     ///
     /// # Errors
     /// When the store fails, or somebody else has the index.
-    pub(super) fn sweep(
-        &mut self,
-        now: WallMs,
-        grace: Duration,
-        in_work: HashSet<Ulid>,
-    ) -> Result<Step> {
+    pub(super) fn sweep(&mut self, sweep: &Sweep) -> Result<Step> {
         let Some(chain) = &mut self.chain else { return Ok(Step::Idle) };
-        let swept = chain.sweep(&Sweep { now, grace, in_work })?;
+        let swept = chain.sweep(sweep)?;
         let is_idle = swept.manifests == 0 && swept.objects == 0;
         Ok(if is_idle { Step::Idle } else { Step::Done })
+    }
+
+    /// Whether a later sweep will have something to delete, even if nothing is written until then.
+    pub(super) fn has_waiting(&self) -> bool {
+        self.chain.as_ref().is_some_and(Chain::has_waiting)
     }
 }

@@ -30,6 +30,9 @@ pub struct Options {
     pub recall: f32,
     /// Threads that the making of one segment may use.
     pub threads: usize,
+    /// A defect to run with, so that the tests can show that they notice.
+    #[cfg(feature = "planted-bugs")]
+    pub planted: Option<crate::planted::Bug>,
 }
 
 impl Default for Options {
@@ -47,6 +50,8 @@ impl Default for Options {
             grace: Duration::from_secs(600),
             recall: 0.95,
             threads: 1,
+            #[cfg(feature = "planted-bugs")]
+            planted: None,
         }
     }
 }

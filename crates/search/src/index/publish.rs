@@ -16,6 +16,8 @@ use super::core::{Core, Part};
 use super::dead::Dead;
 use super::files::{Durable, DurableSegment};
 use super::segment::Segment;
+#[cfg(feature = "planted-bugs")]
+use crate::planted::Bug;
 use crate::storage::Ulid;
 
 /// What is published.
@@ -34,9 +36,14 @@ impl Edit {
             Self::Flushed(_) => core.frozen.front().map_or(core.applied, |frozen| frozen.end),
             Self::Merged(..) => core.applied,
         };
+        #[cfg(feature = "planted-bugs")]
+        let applied = if core.has(Bug::AppliedTooFar) { core.position } else { applied };
+        let up_to = applied;
+        #[cfg(feature = "planted-bugs")]
+        let up_to = if core.has(Bug::DeathsOfLater) { core.position } else { up_to };
         let durable = |part: &Part| DurableSegment {
             files: part.segment.files().clone(),
-            dead: part.dead.as_of(applied),
+            dead: part.dead.as_of(up_to),
         };
         let mut segments: Vec<DurableSegment> = Vec::with_capacity(core.segments.len() + 1);
         let successor = self.successor(core);
@@ -99,6 +106,13 @@ impl Edit {
         let mut heir = match self {
             Self::Flushed(segment) | Self::Merged(_, segment) => Heir::new(segment.as_ref()?),
         };
+        #[cfg(feature = "planted-bugs")]
+        if core.has(match self {
+            Self::Flushed(_) => Bug::DeathLostInFlush,
+            Self::Merged(..) => Bug::DeathLostInMerge,
+        }) {
+            return Some(heir.finish());
+        }
         match self {
             Self::Flushed(_) => {
                 let memtable = &core.frozen.front()?.memtable;

@@ -36,7 +36,7 @@ const VERSION: u32 = 1;
 
 /// The rows of a segment.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub(super) struct RowTable {
+pub struct RowTable {
     positions: RoaringTreemap,
     /// By time.
     expiries: Vec<(WallMs, u32)>,
@@ -45,7 +45,8 @@ pub(super) struct RowTable {
 
 impl RowTable {
     /// A table of these rows, which are in the order of their positions.
-    pub(super) fn new(
+    #[must_use]
+    pub fn new(
         rows: impl IntoIterator<Item = (Lsn, Option<WallMs>)>,
         vectors: Vec<(FieldNo, RoaringBitmap)>,
     ) -> Self {
@@ -60,13 +61,21 @@ impl RowTable {
     }
 
     /// How many rows there are.
-    pub(super) fn len(&self) -> u32 {
+    #[must_use]
+    pub fn len(&self) -> u32 {
         // Checked when it was read, and no memtable has more.
         u32::try_from(self.positions.len()).unwrap_or(u32::MAX)
     }
 
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.positions.is_empty()
+    }
+
     /// The row of the version that this position wrote.
-    pub(super) fn row_of(&self, lsn: Lsn) -> Option<u32> {
+    #[must_use]
+    pub fn row_of(&self, lsn: Lsn) -> Option<u32> {
         if !self.positions.contains(lsn.0) {
             return None;
         }
@@ -74,18 +83,21 @@ impl RowTable {
     }
 
     /// The position that wrote a row.
-    pub(super) fn lsn_of(&self, row: u32) -> Lsn {
+    #[must_use]
+    pub fn lsn_of(&self, row: u32) -> Lsn {
         Lsn(self.positions.select(u64::from(row)).unwrap_or(0))
     }
 
     /// The positions of the first and the last row.
-    pub(super) fn span(&self) -> (Lsn, Lsn) {
+    #[must_use]
+    pub fn span(&self) -> (Lsn, Lsn) {
         let bound = |lsn: Option<u64>| Lsn(lsn.unwrap_or(0));
         (bound(self.positions.min()), bound(self.positions.max()))
     }
 
     /// Each of some rows, in their order, with its position and when it expires.
-    pub(super) fn rows(&self, some: &RoaringBitmap) -> Vec<(Lsn, Option<WallMs>)> {
+    #[must_use]
+    pub fn rows(&self, some: &RoaringBitmap) -> Vec<(Lsn, Option<WallMs>)> {
         let mut expiries: Vec<(u32, WallMs)> =
             self.expiries.iter().map(|(at, row)| (*row, *at)).collect();
         expiries.sort_unstable();
@@ -98,17 +110,19 @@ impl RowTable {
     }
 
     /// The rows that have expired by this time.
-    pub(super) fn expired(&self, now: WallMs) -> impl Iterator<Item = u32> + '_ {
+    pub fn expired(&self, now: WallMs) -> impl Iterator<Item = u32> + '_ {
         self.expiries.iter().take_while(move |(at, _)| *at <= now).map(|(_, row)| *row)
     }
 
     /// The vector fields, and which rows have a vector.
-    pub(super) fn vectors(&self) -> &[(FieldNo, RoaringBitmap)] {
+    #[must_use]
+    pub fn vectors(&self) -> &[(FieldNo, RoaringBitmap)] {
         &self.vectors
     }
 
     /// The file.
-    pub(super) fn encode(&self, identity: &[u8; 16]) -> Vec<u8> {
+    #[must_use]
+    pub fn encode(&self, identity: &[u8; 16]) -> Vec<u8> {
         let mut out = Vec::new();
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_le_bytes());
@@ -142,7 +156,7 @@ impl RowTable {
     ///
     /// # Errors
     /// [`IndexError::Damaged`] when it is not what was written.
-    pub(super) fn decode(bytes: &[u8], identity: &[u8; 16]) -> Result<Self> {
+    pub fn decode(bytes: &[u8], identity: &[u8; 16]) -> Result<Self> {
         let damaged = |what: &str| IndexError::Damaged { what: what.into() };
         let (summed, sum) =
             bytes.split_last_chunk::<4>().ok_or_else(|| damaged("the rows are cut off"))?;

@@ -25,6 +25,7 @@ use super::files::{Files, Reader, SegmentFiles};
 use super::rows::RowTable;
 use crate::attributes::{Reader as Attributes, Written as AttributesWritten};
 use crate::documents::{Documents, DocumentsWritten};
+use crate::manifest::SegmentFile;
 use crate::schema::{FieldNo, Schema};
 use crate::text::{Reader as TextReader, Written as TextWritten};
 use crate::vector::Written as VectorsWritten;
@@ -63,28 +64,59 @@ impl Segment {
     /// [`IndexError::Segment`] with its name when a file is damaged or cannot be read.
     pub(super) fn open(store: &Files, files: SegmentFiles) -> Result<Self> {
         let name = files.id();
-        Self::open_files(store, files).map_err(|error| error.of_segment(name))
+        let read = |file: &_| store.reader(&files, file);
+        Self::open_files(store, &files, read).map_err(|error| error.of_segment(name))
     }
 
-    fn open_files(store: &Files, files: SegmentFiles) -> Result<Self> {
+    /// Reads every file of a segment from the store, past every cache, and compares it with its checksums and the files
+    /// with each other.
+    ///
+    /// # Errors
+    /// As [`Segment::open`].
+    pub(super) fn verify(store: &Files, files: &SegmentFiles) -> Result<()> {
+        let read = |file: &_| store.reader_past_cache(files, file);
+        Self::open_files(store, files, read)
+            .and_then(|segment| segment.verify_files())
+            .map_err(|error| error.of_segment(files.id()))
+    }
+
+    fn verify_files(&self) -> Result<()> {
+        self.attributes.verify()?;
+        self.text.verify()?;
+        self.vectors.iter().try_for_each(VectorRows::verify)?;
+        let documents = self.documents()?;
+        if documents.len() != u64::from(self.len()) {
+            return Err(damaged("its files have different numbers of rows"));
+        }
+        for (row, found) in (0..).zip(documents.rows()?) {
+            if found?.lsn != self.lsn_of(row) {
+                return Err(damaged("a row is of another revision in one of its files"));
+            }
+        }
+        Ok(())
+    }
+
+    fn open_files(
+        store: &Files,
+        files: &SegmentFiles,
+        read: impl Fn(&SegmentFile) -> Result<Reader>,
+    ) -> Result<Self> {
         let rows = files.file(ROWS_FILE)?;
-        let rows = RowTable::decode(&store.read_whole(&files, rows)?, &rows.identity)?;
+        let rows = RowTable::decode(&store.read_whole(files, rows)?, &rows.identity)?;
         let file = files.file(ATTRIBUTES_FILE)?;
         let written = AttributesWritten { len: file.len, tail_bytes: opening(&file.opening)? };
-        let reader = store.reader(&files, file)?;
-        let attributes = Attributes::open(reader, &file.identity, written)?;
+        let attributes = Attributes::open(read(file)?, &file.identity, written)?;
         let mut vectors = Vec::new();
         for (number, some) in rows.vectors() {
             let file = files.file(&vectors_file(*number))?;
             let written = VectorsWritten { len: file.len, head_bytes: opening(&file.opening)? };
-            let reader = store.reader(&files, file)?;
             let is_every = some.len() == u64::from(rows.len());
             let some = (some.clone(), is_every);
-            vectors.push(VectorRows::open(reader, &file.identity, *number, written, some)?);
+            vectors.push(VectorRows::open(read(file)?, &file.identity, *number, written, some)?);
         }
         let file = files.file(TEXT_FILE)?;
         let written = TextWritten { len: file.len, head_bytes: opening(&file.opening)? };
-        let text = TextReader::open(store.reader(&files, file)?, &file.identity, written)?;
+        let text = TextReader::open(read(file)?, &file.identity, written)?;
         if attributes.rows() != rows.len() || text.rows() != rows.len() {
             return Err(damaged("its files have different numbers of rows"));
         }
@@ -92,8 +124,8 @@ impl Segment {
         let sum = u32::try_from(opening(&file.opening)?)
             .map_err(|_| damaged("a file has another opening"))?;
         let written = DocumentsWritten { len: file.len, sum };
-        let documents = (store.reader_past_cache(&files, file)?, written);
-        Ok(Self { files, rows, attributes, vectors, text, documents })
+        let documents = (store.reader_past_cache(files, file)?, written);
+        Ok(Self { files: files.clone(), rows, attributes, vectors, text, documents })
     }
 
     /// Its identity and files.

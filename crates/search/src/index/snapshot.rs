@@ -61,6 +61,14 @@ pub struct Performance {
     pub plans: Vec<PartPlan>,
 }
 
+impl Performance {
+    /// The segments in which damage was found and got around, so that the answer is right all the same: lists of vectors
+    /// whose rows were compared one by one. The index should be made again.
+    pub fn damaged(&self) -> impl Iterator<Item = &str> {
+        self.plans.iter().filter(|plan| plan.vectors.damaged > 0).map(|plan| plan.part.as_str())
+    }
+}
+
 impl fmt::Display for Performance {
     /// What `explain` answers: the facts, and a line for each part.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -46,6 +46,8 @@ pub struct Chain {
     pub(super) settled: bool,
     /// Older manifests, as far as they are known: a list that lags behind must not make a sweep forget them.
     pub(super) past: Past,
+    /// Whether there was something, when it was looked for last, that waits for its grace to be over.
+    pub(super) waiting: bool,
 }
 
 /// Bytes under a name.
@@ -80,6 +82,15 @@ fn find_newest(
             Err(StoreError::new(StoreErrorKind::Unavailable, folder, reason).into())
         }
     }
+}
+
+/// The newest manifest, found by a list and without becoming its writer; none when there is none.
+///
+/// # Errors
+/// What the store answers, or that the manifest is damaged or of a later docdb.
+pub fn newest(store: &dyn Store, place: &Place) -> Result<Option<Manifest>, ManifestError> {
+    let found = find_newest(store, place, None)?;
+    found.map(|found| decode(*place, found.term, found.number, &found.bytes)).transpose()
 }
 
 /// The last of the numbers that follow one another.
@@ -170,6 +181,7 @@ impl Chain {
             stopped,
             settled,
             past,
+            waiting: true,
         };
         Ok((chain, newest))
     }

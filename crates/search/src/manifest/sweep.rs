@@ -125,6 +125,32 @@ impl Chain {
         self.delete(&plan)
     }
 
+    /// Whether there is something that [`Chain::sweep`] would delete, if this writer had published since it was opened
+    /// and its last try had been answered. Without this an index that nobody writes to would keep for ever what
+    /// an earlier process left.
+    ///
+    /// # Errors
+    /// As [`Chain::sweep`].
+    pub fn has_leftovers_before_publishing(
+        &mut self,
+        sweep: &Sweep,
+    ) -> Result<bool, ManifestError> {
+        if self.settled {
+            return Ok(false);
+        }
+        self.must_hold()?;
+        let Some(newest) = self.newest.clone() else { return Ok(false) };
+        let Plan { manifests, objects } = self.plan(sweep, &newest)?;
+        Ok(!manifests.is_empty() || !objects.is_empty())
+    }
+
+    /// Whether a later sweep will have something to delete, even if nothing happens until then: what the last one
+    /// looked at and left because of the grace. True before the first.
+    #[must_use]
+    pub fn has_waiting(&self) -> bool {
+        self.waiting
+    }
+
     /// Decides.
     fn plan(&mut self, sweep: &Sweep, newest: &Manifest) -> Result<Plan, ManifestError> {
         let listed = list_all(&*self.store, &self.place.manifests()?, PAGE)?;
@@ -139,8 +165,11 @@ impl Chain {
         let manifests = sweep.manifests(&self.past, newest, &mut named)?;
         let mut objects = list_all(&*self.store, &self.place.segments()?, PAGE)?;
         objects.retain(|object| {
-            !named.contains(&object.name) && sweep.is_orphan(&self.place, &object.name)
+            !named.contains(&object.name) && self.place.segment_object(&object.name).is_some()
         });
+        let unnamed = objects.len();
+        objects.retain(|object| sweep.is_orphan(&self.place, &object.name));
+        self.waiting = unnamed > objects.len() || self.past.len() > manifests.len();
         Ok(Plan { manifests, objects })
     }
 

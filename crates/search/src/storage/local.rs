@@ -35,7 +35,8 @@ pub struct LocalStore {
     disk: DiskRef,
     root: PathBuf,
     names: Mutex<Names>,
-    _lock: Box<dyn Lock>,
+    /// None of one that is only read.
+    _lock: Option<Box<dyn Lock>>,
 }
 
 /// What is known of the directories.
@@ -47,6 +48,8 @@ struct Names {
     durable: HashSet<PathBuf>,
     /// Whether a sync of names has failed.
     doubtful: bool,
+    /// Whether nothing may be changed.
+    is_read_only: bool,
 }
 
 impl fmt::Debug for LocalStore {
@@ -84,7 +87,15 @@ impl LocalStore {
         disk.sync_dir(root).map_err(failed)?;
         let durable = HashSet::from([root.to_path_buf()]);
         let names = Mutex::new(Names { durable, ..Names::default() });
-        Ok(Self { disk, root: root.to_path_buf(), names, _lock: lock })
+        Ok(Self { disk, root: root.to_path_buf(), names, _lock: Some(lock) })
+    }
+
+    /// The store in `root`, to be looked at: nothing is written, no lock is taken, and every change is refused. Another
+    /// process may have it open and change it meanwhile.
+    #[must_use]
+    pub fn read_only(disk: DiskRef, root: &Path) -> Self {
+        let names = Mutex::new(Names { is_read_only: true, ..Names::default() });
+        Self { disk, root: root.to_path_buf(), names, _lock: None }
     }
 
     fn path(&self, name: &Name) -> PathBuf {
@@ -94,6 +105,10 @@ impl LocalStore {
     /// The names, for a change of them.
     fn change(&self, object: &dyn fmt::Display) -> Result<MutexGuard<'_, Names>, StoreError> {
         let names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if names.is_read_only {
+            let reason = "it was opened to be read";
+            return Err(StoreError::new(StoreErrorKind::Denied, object, reason));
+        }
         if names.doubtful {
             return Err(doubtful(object, "a directory could not be synced before"));
         }

@@ -90,6 +90,11 @@ impl VectorRows {
         Ok(())
     }
 
+    /// Reads all of the file and compares it with its checksums.
+    pub(super) fn verify(&self) -> Result<()> {
+        Ok(self.file.verify()?)
+    }
+
     /// The numbers that the file has for those of some rows that have a vector.
     fn numbers(&self, rows: &RoaringBitmap) -> Vec<u32> {
         if self.is_every {

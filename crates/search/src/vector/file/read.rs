@@ -4,7 +4,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use super::layout::{Cursor, HEADER_BYTES, Header, Layout, SUM_BYTES};
+use super::layout::{Cursor, HEADER_BYTES, Header, Layout, MAP_ROWS, SUM_BYTES};
 use super::source::FileSource;
 use super::{Part, Written, checksum};
 use crate::storage::ReadRanges;
@@ -182,6 +182,17 @@ impl<R: ReadRanges> VectorFile<R> {
         }
         let centroids = floats(centroids)?;
         Ok((VectorIndex { index: self.index.clone(), centroids, lists }, rows))
+    }
+
+    /// Reads all of the file and compares every part with its checksum.
+    ///
+    /// # Errors
+    /// As [`VectorFile::load`].
+    pub fn verify(&self) -> Result<(), VectorError> {
+        let map = read(&self.reader, std::slice::from_ref(&(self.layout.map..self.layout.rows)))?;
+        let len = MAP_ROWS.saturating_mul(4);
+        self.parts(Part::RowMap, &map.concat(), len)?;
+        self.load().map(|_| ())
     }
 
     /// Parts of one length with their checksums, without them.
