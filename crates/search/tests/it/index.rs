@@ -1,5 +1,4 @@
-//! An index beside the documents that it is of: whatever is written, flushed, merged and opened again, every answer
-//! is that of looking at all documents.
+//! What an index promises, one by one. That its answers are right whatever happens is in `differential.rs`.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,58 +7,13 @@ use base::document::Document;
 use base::io::MemDisk;
 use base::words::{DocId, Lsn};
 use search::fusion::{Fusion, List};
-use search::index::{Index, IndexError, Prepared, Rebuild, Step};
+use search::index::{Index, IndexError, Options, Prepared, Rebuild, Step};
 use search::storage::list_all;
 
 use crate::world::{
-    Logged, PLACE, TestClock, World, backing, environment, open, options, parse, preparer, schema,
-    settle, store,
+    Logged, PLACE, TestClock, World, backing, environment, is_same, open, open_with, options,
+    parse, preparer, schema, settle, store,
 };
-
-/// Runs one world for so many turns.
-fn run(seed: u64, ids: u64, turns: usize) {
-    let mut world = World::new(seed, ids);
-    let store = store(MemDisk::shared());
-    let mut index = open(&store, &world.clock, seed, &[]).expect("an index");
-    let (mut flushes, mut merges) = (0, 0);
-    for turn in 0..turns {
-        match world.rng.below(12) {
-            0..6 => {
-                let changes = world.write();
-                index.apply(world.prepared(&changes), Lsn::ZERO);
-            }
-            6 => world.clock.advance(Duration::from_secs(world.rng.below(90))),
-            7 => {
-                flushes += usize::from(index.flush_step().expect("a flush") == Step::Done);
-            }
-            8 => {
-                merges += usize::from(index.compact_step().expect("a merge") == Step::Done);
-            }
-            9 => index.flush_all().expect("a flush"),
-            10 => {
-                index.sweep_step().expect("a sweep");
-            }
-            _ => {
-                let again = open(&store, &world.clock, turn as u64, &world.log);
-                index = again.expect("an index");
-            }
-        }
-        assert_eq!(index.position(), world.position());
-        assert_eq!(index.status().rows, world.documents.len() as u64);
-        world.check(&index, 3);
-    }
-    settle(&index).expect("all that is due");
-    world.check(&index, 10);
-    assert!(turns < 100 || (flushes > 0 && merges > 0), "{flushes} flushes, {merges} merges");
-}
-
-#[test]
-fn every_answer_is_that_of_looking_at_all_documents() {
-    for seed in 1..=6 {
-        run(seed, 40, 120);
-    }
-    run(7, 400, 150);
-}
 
 #[test]
 fn a_snapshot_stays_as_it_was_whatever_happens() {
@@ -83,37 +37,90 @@ fn a_snapshot_stays_as_it_was_whatever_happens() {
     }
 }
 
+/// Sweeps while a snapshot has what was merged away, and while a rebuild is under way.
+pub(crate) fn sweeps_of_what_is_in_use(options: &Options) {
+    let mut world = World::new(17, 60);
+    let store = store(MemDisk::shared());
+    let clock = Arc::clone(&world.clock);
+    let schema = world.shape.schema.clone();
+    let opened = |seed, log: &[Logged]| {
+        let environment = || environment(&clock, seed);
+        open_with(&store, (schema.clone(), options.clone()), environment, (log, 0))
+    };
+    let index = opened(1, &[]).expect("an index");
+    for _ in 0..5 {
+        let changes = world.write();
+        index.apply(world.prepared(&changes), Lsn::ZERO);
+        index.flush_all().expect("a flush");
+    }
+    drop(index);
+    // Nothing is in its cache.
+    let index = opened(2, &world.log).expect("an index");
+    clock.advance(options.grace * 2);
+    let snapshot = index.snapshot();
+    assert_eq!(index.compact_step().expect("a merge"), Step::Done);
+    index.sweep_step().expect("a sweep");
+    for _ in 0..10 {
+        let query = parse(&world.query());
+        let found = snapshot.query(&query, world.now()).expect("the grace is not over");
+        is_same(&found, &world.expect(&query), "of the snapshot");
+    }
+    let mut rebuild = index.rebuild(schema.clone());
+    rebuild.add(world.prepared_documents()).expect("in order");
+    rebuild.documents_end(world.position());
+    while rebuild.background_step().expect("a flush") == Step::Done {}
+    assert!(rebuild.status().segments > 0);
+    clock.advance(options.grace * 2);
+    index.sweep_step().expect("a sweep");
+    index.adopt(&mut rebuild).expect("it has all changes");
+    index.verify().expect("all files are there");
+    world.check(&index, 5);
+}
+
 #[test]
-fn a_durable_state_is_one_at_exactly_its_position() {
+fn what_is_in_use_is_not_swept() {
+    sweeps_of_what_is_in_use(&options());
+}
+
+/// Opens the durable state after every step beside the index, without a replay.
+pub(crate) fn durable_states(options: &Options) {
     let mut world = World::new(12, 30);
     let store = store(MemDisk::shared());
-    let index = open(&store, &world.clock, 1, &[]).expect("an index");
+    let with = || (world.shape.schema.clone(), options.clone());
+    let environment = || environment(&world.clock, 5);
+    let index = open_with(&store, with(), environment, (&[], 0)).expect("an index");
     let mut past: Vec<(Lsn, World)> = Vec::new();
+    let (schema, options) = with();
+    let clock = Arc::clone(&world.clock);
+    let environment = || crate::world::environment(&clock, 5);
     let mut checked = 0;
     for turn in 0..60 {
         let changes = world.write();
         index.apply(world.prepared(&changes), Lsn::ZERO);
-        let mut copy = World::new(turn, 30);
-        copy.documents = world.documents.clone();
-        past.push((world.position(), copy));
+        past.push((world.position(), world.at(world.log.len())));
         if turn % 4 == 1 {
             // More is applied between the freeze and the publication than is flushed.
-            let changes = world.write();
             index.flush_step().expect("nothing or a flush");
+            let changes = world.write();
             index.apply(world.prepared(&changes), Lsn::ZERO);
             index.compact_step().expect("a merge");
         }
         let opened =
-            Index::open(backing(&store), PLACE, schema(), options(), environment(&world.clock, 5));
+            Index::open(backing(&store), PLACE, schema.clone(), options.clone(), environment());
         let opened = opened.expect("an index").expect("one that was created");
         assert_eq!(opened.applied(), index.applied());
         if let Some((_, then)) = past.iter_mut().find(|(lsn, _)| *lsn == opened.applied()) {
-            then.clock = Arc::clone(&world.clock);
+            assert_eq!(opened.status().rows, then.documents.len() as u64);
             then.check(&opened, 5);
             checked += 1;
         }
     }
     assert!(checked > 10, "{checked} states");
+}
+
+#[test]
+fn a_durable_state_is_one_at_exactly_its_position() {
+    durable_states(&options());
 }
 
 #[test]
@@ -154,7 +161,7 @@ fn an_index_is_made_again_from_documents_while_it_answers() {
         settle(&index).expect("all that is due");
     }
     let mut rebuild = index.rebuild(schema());
-    let (at, mut documents) = (world.position(), documents_of(&world));
+    let (at, mut documents) = (world.position(), world.prepared_documents());
     let error = index.adopt(&mut rebuild).expect_err("it has nothing yet");
     assert!(matches!(error, IndexError::Behind { .. }), "{error}");
     while !documents.is_empty() {
@@ -188,7 +195,7 @@ fn an_index_that_is_lost_is_made_from_documents() {
     let store = store(MemDisk::shared());
     let mut rebuild =
         Rebuild::new(backing(&store), PLACE, schema(), options(), environment(&world.clock, 1));
-    let documents = documents_of(&world);
+    let documents = world.prepared_documents();
     rebuild.add(documents.clone()).expect("in order");
     let error = rebuild.add(documents).expect_err("a second time");
     assert!(matches!(error, IndexError::Disorder { .. }), "{error}");
@@ -199,21 +206,6 @@ fn an_index_that_is_lost_is_made_from_documents() {
     drop(index);
     let index = open(&store, &world.clock, 2, &[]).expect("an index");
     world.check(&index, 20);
-}
-
-/// The documents as a rebuild is fed with them.
-fn documents_of(world: &World) -> Vec<Prepared> {
-    let mut documents: Vec<_> = world.documents.iter().collect();
-    documents.sort_by_key(|(_, stored)| stored.lsn);
-    let preparer = preparer();
-    documents
-        .into_iter()
-        .map(|(id, stored)| {
-            let lsns = (stored.lsn, Lsn::ZERO);
-            Prepared::put(&preparer, id, lsns, stored.expires_at, &stored.document)
-                .expect("it fits")
-        })
-        .collect()
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The simulator's object store as a [`Store`], and the little that tests of stores share.
 #![expect(clippy::unwrap_used, reason = "a test fails where it stands")]
 
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::retry::{Policy, Waited, Waiter, run};
 use base::rng::Rng;
@@ -126,6 +128,177 @@ impl Store for Faulty {
     }
 }
 
+/// A store in memory that does as it is told.
+#[derive(Debug, Default)]
+pub(crate) struct Objects(Mutex<BTreeMap<String, Bytes>>);
+
+impl Objects {
+    /// One that holds these.
+    pub(crate) fn of(objects: impl IntoIterator<Item = (String, Vec<u8>)>) -> Self {
+        let objects = objects.into_iter().map(|(name, content)| (name, content.into()));
+        Self(Mutex::new(objects.collect()))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Bytes>> {
+        self.0.lock().unwrap()
+    }
+}
+
+impl Store for Objects {
+    fn put_new(&self, name: &Name, content: &dyn Source) -> Result<(), StoreError> {
+        let content = content.read(0..content.len()).unwrap();
+        match self.lock().entry(name.as_str().to_owned()) {
+            Entry::Vacant(entry) => {
+                entry.insert(content);
+                Ok(())
+            }
+            Entry::Occupied(_) => {
+                Err(StoreError::new(StoreErrorKind::AlreadyExists, name, "it is there"))
+            }
+        }
+    }
+
+    fn get_ranges(&self, wanted: &[(Name, Range<u64>)]) -> Result<Vec<Bytes>, StoreError> {
+        let objects = self.lock();
+        let at = |at: u64| usize::try_from(at).unwrap();
+        let part = |(name, range): &(Name, Range<u64>)| {
+            let content = objects
+                .get(name.as_str())
+                .ok_or_else(|| StoreError::new(StoreErrorKind::NotFound, name, "none"))?;
+            if range.end > content.len() as u64 {
+                return Err(shorter(name));
+            }
+            Ok(content.slice(at(range.start)..at(range.end)))
+        };
+        wanted.iter().map(part).collect()
+    }
+
+    fn get(&self, name: &Name) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.lock().get(name.as_str()).cloned())
+    }
+
+    fn len_of(&self, name: &Name) -> Result<Option<u64>, StoreError> {
+        Ok(self.lock().get(name.as_str()).map(|content| content.len() as u64))
+    }
+
+    fn list_after(
+        &self,
+        folder: &Name,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        let prefix = format!("{folder}/");
+        let after = after.map_or("", Name::as_str);
+        let objects = self.lock();
+        let found =
+            objects.iter().filter(|(text, _)| text.starts_with(&prefix) && text.as_str() > after);
+        let listed = |(text, content): (&String, &Bytes)| Listed {
+            name: name(text),
+            len: content.len() as u64,
+        };
+        Ok(found.take(limit).map(listed).collect())
+    }
+
+    fn delete(&self, names: &[Name]) -> Result<(), StoreError> {
+        let mut objects = self.lock();
+        names.iter().for_each(|name| _ = objects.remove(name.as_str()));
+        Ok(())
+    }
+}
+
+/// A store of which some changes fail, half of them after they have happened.
+#[derive(Debug)]
+pub(crate) struct Unsteady {
+    inner: StoreRef,
+    failing: Mutex<Failing>,
+}
+
+/// Which changes fail.
+#[derive(Debug)]
+struct Failing {
+    rng: Rng,
+    /// How many of a thousand.
+    per_mille: u64,
+    /// Of objects with this in their names.
+    within: &'static str,
+}
+
+impl Unsteady {
+    pub(crate) fn new(inner: StoreRef, seed: u64) -> Self {
+        let failing = Failing { rng: Rng::new(seed), per_mille: 0, within: "" };
+        Self { inner, failing: Mutex::new(failing) }
+    }
+
+    /// From now on so many of a thousand changes fail.
+    pub(crate) fn fail(&self, per_mille: u64) {
+        let mut failing = self.failing.lock().unwrap();
+        (failing.per_mille, failing.within) = (per_mille, "");
+    }
+
+    /// From now on all changes fail of objects with this in their names.
+    pub(crate) fn fail_below(&self, within: &'static str) {
+        let mut failing = self.failing.lock().unwrap();
+        (failing.per_mille, failing.within) = (1000, within);
+    }
+
+    fn change(
+        &self,
+        object: &Name,
+        change: impl FnOnce() -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        let (fails, happens) = {
+            let mut failing = self.failing.lock().unwrap();
+            let (per_mille, within) = (failing.per_mille, failing.within);
+            let fails = failing.rng.chance(per_mille) && object.as_str().contains(within);
+            (fails, failing.rng.chance(500))
+        };
+        if !fails {
+            return change();
+        }
+        let kind = if happens {
+            change()?;
+            StoreErrorKind::Timeout
+        } else {
+            StoreErrorKind::Unavailable
+        };
+        Err(StoreError::new(kind, object, "unsteady"))
+    }
+}
+
+impl Store for Unsteady {
+    fn put_new(&self, name: &Name, content: &dyn Source) -> Result<(), StoreError> {
+        self.change(name, || self.inner.put_new(name, content))
+    }
+
+    fn get_ranges(&self, wanted: &[(Name, Range<u64>)]) -> Result<Vec<Bytes>, StoreError> {
+        self.inner.get_ranges(wanted)
+    }
+
+    fn get(&self, name: &Name) -> Result<Option<Bytes>, StoreError> {
+        self.inner.get(name)
+    }
+
+    fn len_of(&self, name: &Name) -> Result<Option<u64>, StoreError> {
+        self.inner.len_of(name)
+    }
+
+    fn list_after(
+        &self,
+        folder: &Name,
+        after: Option<&Name>,
+        limit: usize,
+    ) -> Result<Vec<Listed>, StoreError> {
+        self.inner.list_after(folder, after, limit)
+    }
+
+    fn delete(&self, names: &[Name]) -> Result<(), StoreError> {
+        match names.first() {
+            Some(first) => self.change(first, || self.inner.delete(names)),
+            None => Ok(()),
+        }
+    }
+}
+
 /// A store in good weather, with its counters.
 pub(crate) fn fair() -> (StoreRef, FaultStore) {
     let clock = VirtualClock::default();
@@ -181,4 +354,6 @@ fn the_local_store_and_the_simulated_one_do_what_every_store_does() {
     let root = std::path::Path::new("/store");
     exercise(&search::storage::LocalStore::open(base::io::MemDisk::shared(), root).unwrap());
     exercise(&*fair().0);
+    exercise(&Objects::default());
+    exercise(&Unsteady::new(Arc::new(Objects::default()), 1));
 }
