@@ -25,6 +25,7 @@ pub mod name;
 pub mod patch;
 pub mod search_manifest;
 pub mod search_query;
+pub mod search_rows;
 pub mod search_schema;
 pub mod shell_line;
 pub mod slots;
@@ -64,6 +65,7 @@ pub const ALL: &[Target] = &[
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
     Target { name: "search_manifest", run: search_manifest::run, seeds: search_manifest::seeds },
     Target { name: "search_query", run: search_query::run, seeds: search_query::seeds },
+    Target { name: "search_rows", run: search_rows::run, seeds: search_rows::seeds },
     Target { name: "search_schema", run: search_schema::run, seeds: search_schema::seeds },
     Target { name: "shell_line", run: shell_line::run, seeds: shell_line::seeds },
     Target { name: "slots", run: slots::run, seeds: slots::seeds },
