@@ -7,6 +7,7 @@ pub(super) mod elastic;
 pub(super) mod ingest;
 pub(super) mod loki;
 pub(super) mod otlp;
+mod parameters;
 pub(super) mod tail;
 
 use axum::http::StatusCode;
@@ -16,82 +17,13 @@ use serde_json::{Value, json};
 use super::call::Call;
 use super::databases;
 use super::error::{Failure, Result};
-use super::parameters::{Parameter, Query, query};
+use super::parameters::Query;
 use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
 use crate::engine::metrics::Operation;
 use crate::engine::{BackupTarget, Logs};
 use crate::log_search::{self, Search};
-
-const STRING: &str = r#"{"type":"string"}"#;
-
-const TEXT: Parameter = query(
-    "text",
-    STRING,
-    "Words, \"phrases\", `OR`, `-without`, `begin*`; what has no meaning as an operator is a word.",
-);
-const SEVERITY_MAX: Parameter = query(
-    "severity_max",
-    STRING,
-    "Only entries as bad as this or worse: a name (`warning`) or a number of syslog, 0 the worst.",
-);
-const HOSTNAME: Parameter =
-    query("hostname", STRING, "One of these machines; with `!` before them, none of them.");
-const APP_NAME: Parameter = query("app_name", STRING, "The same for programs.");
-const PROC_ID: Parameter = query("proc_id", STRING, "The same for processes.");
-const MSG_ID: Parameter = query("msg_id", STRING, "The same for kinds of messages.");
-const SOURCE: Parameter = query("source", STRING, "The same for where entries came from.");
-const FACILITY: Parameter =
-    query("facility", STRING, "The same for facilities of syslog, 0 to 23.");
-const SEVERITY: Parameter = query("severity", STRING, "The same for severities.");
-const SD: Parameter = query(
-    "sd",
-    STRING,
-    "Values in the structured data: `user.name=ann;code!=200`, or a path alone for any value.",
-);
-const FROM: Parameter =
-    query("from", STRING, "The first time: RFC 3339, or nanoseconds since 1970.");
-const TO: Parameter = query("to", STRING, "The last time, in the same way.");
-const ORDER: Parameter = query(
-    "order",
-    r#"{"type":"string","enum":["newest","oldest"],"default":"newest"}"#,
-    "Which entries come first.",
-);
-const LIMIT: Parameter = query(
-    "limit",
-    r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
-    "How many entries an answer has at most.",
-);
-const CURSOR: Parameter = query(
-    "cursor",
-    r#"{"type":"string","pattern":"^[0-9a-fA-F]{32}$"}"#,
-    "`next` of an answer, for what comes behind it; with `back`, `previous` of one.",
-);
-const BACK: Parameter = query(
-    "back",
-    r#"{"type":"boolean","default":false}"#,
-    "Whether to answer what comes before the cursor, in the same order.",
-);
-const WIDTH_MS: Parameter = query(
-    "width_ms",
-    r#"{"type":"integer","minimum":1,"maximum":31536000000}"#,
-    "How much time a bar is; about 60 bars unless it is given.",
-);
-const FIELD: Parameter = query(
-    "field",
-    r#"{"type":"string","enum":["hostname","app_name","proc_id","msg_id","source","facility","severity"]}"#,
-    "Whose values are counted; must be given.",
-);
-const TOP: Parameter = query(
-    "limit",
-    r#"{"type":"integer","minimum":1,"maximum":1000,"default":10}"#,
-    "How many values an answer has at most.",
-);
-const LETTERS: Parameter = query(
-    "limit",
-    r#"{"type":"integer","minimum":1,"maximum":1000,"default":100}"#,
-    "How many an answer has at most.",
-);
+use parameters::{BACK, CURSOR, FIELD, LETTERS, LIMIT, ORDER, TOP, WIDTH_MS, filter_and};
 
 const BASE: Route = Route {
     verb: Verb::Get,
@@ -101,24 +33,7 @@ const BASE: Route = Route {
     operation: Operation::LogSearch,
     access: Access::ReadLogs,
     span: Span::Bounded,
-    takes: &[
-        TEXT,
-        SEVERITY_MAX,
-        HOSTNAME,
-        APP_NAME,
-        PROC_ID,
-        MSG_ID,
-        SOURCE,
-        FACILITY,
-        SEVERITY,
-        SD,
-        FROM,
-        TO,
-        ORDER,
-        LIMIT,
-        CURSOR,
-        BACK,
-    ],
+    takes: &filter_and::<4, 16>([ORDER, LIMIT, CURSOR, BACK]),
     body: Shape::Nothing,
     answers: &[(200, Shape::Json("LogPage"))],
     handler: |call| Box::pin(search(call)),
@@ -130,21 +45,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/v1/logs/histogram",
         name: "log_histogram",
         what: "Count log entries over time: in the last hour, unless `from` and `to` say otherwise.",
-        takes: &[
-            TEXT,
-            SEVERITY_MAX,
-            HOSTNAME,
-            APP_NAME,
-            PROC_ID,
-            MSG_ID,
-            SOURCE,
-            FACILITY,
-            SEVERITY,
-            SD,
-            FROM,
-            TO,
-            WIDTH_MS,
-        ],
+        takes: &filter_and::<1, 13>([WIDTH_MS]),
         answers: &[(200, Shape::Json("LogHistogram"))],
         handler: |call| Box::pin(histogram(call)),
         ..BASE
@@ -153,22 +54,7 @@ pub(super) const ROUTES: &[Route] = &[
         path: "/v1/logs/top",
         name: "log_top_values",
         what: "The most frequent values of a field of log entries.",
-        takes: &[
-            FIELD,
-            TOP,
-            TEXT,
-            SEVERITY_MAX,
-            HOSTNAME,
-            APP_NAME,
-            PROC_ID,
-            MSG_ID,
-            SOURCE,
-            FACILITY,
-            SEVERITY,
-            SD,
-            FROM,
-            TO,
-        ],
+        takes: &filter_and::<2, 14>([FIELD, TOP]),
         answers: &[(200, Shape::Json("LogTopValues"))],
         handler: |call| Box::pin(top_values(call)),
         ..BASE

@@ -1,40 +1,16 @@
 //! Times as senders write them, to the nanosecond, in UTC.
 //!
-//! Years are those that 64-bit nanoseconds hold, 1677 to 2262; what lies outside is no time. Days are
-//! counted by the proleptic Gregorian calendar, with years that begin in March so that the leap day
-//! is the last of its year (Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms",
-//! `days_from_civil`).
+//! Years are those that 64-bit nanoseconds hold, 1677 to 2262; what lies outside is no time.
 
 use logstore::UnixNanos;
 
+use crate::calendar::{self, clock, days, digits, fraction};
+
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
 const SECONDS_PER_DAY: i64 = 86_400;
-/// Days from 0000-03-01 to 1970-01-01.
-const EPOCH_DAYS: i64 = 719_468;
 /// Names of months as RFC 3164 has them.
 const MONTHS: [&str; 12] =
     ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
-
-/// Days since 1970-01-01 of a day that exists; none of one that does not.
-fn days(year: i64, month: i64, day: i64) -> Option<i64> {
-    if !(1..=12).contains(&month) || !(1..=days_of(year, month)).contains(&day) {
-        return None;
-    }
-    let (year, shifted) = if month > 2 { (year, month - 3) } else { (year - 1, month + 9) };
-    let (era, of_era) = (year.div_euclid(400), year.rem_euclid(400));
-    let of_year = (153 * shifted + 2) / 5 + day - 1;
-    Some(era * 146_097 + of_era * 365 + of_era / 4 - of_era / 100 + of_year - EPOCH_DAYS)
-}
-
-fn days_of(year: i64, month: i64) -> i64 {
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    match month {
-        2 if is_leap => 29,
-        2 => 28,
-        4 | 6 | 9 | 11 => 30,
-        _ => 31,
-    }
-}
 
 /// The year of a time.
 fn year_of(time: UnixNanos) -> i64 {
@@ -59,17 +35,8 @@ fn at(days: i64, seconds: i64, nanos: i64) -> Option<UnixNanos> {
 /// second of the next minute.
 #[must_use]
 pub fn rfc3339(text: &str) -> Option<UnixNanos> {
-    let mut rest = text;
-    let year = digits(&mut rest, 4)?;
-    rest = rest.strip_prefix('-')?;
-    let month = digits(&mut rest, 2)?;
-    rest = rest.strip_prefix('-')?;
-    let day = digits(&mut rest, 2)?;
-    rest = rest.strip_prefix(['T', 't', ' '])?;
-    let seconds = clock(&mut rest)?;
-    let nanos = fraction(&mut rest)?;
-    let offset = offset(rest)?;
-    at(days(year, month, day)?, seconds - offset, nanos)
+    let moment = calendar::rfc3339(text)?;
+    at(0, moment.seconds, moment.nanos)
 }
 
 /// Reads a time at the beginning of `text` as RFC 3164 writes it, `Jan  2 15:04:05`, and says what
@@ -158,51 +125,6 @@ pub fn of_seconds(seconds: f64) -> Option<UnixNanos> {
     }
     let nanos = ((seconds - whole) * 1e9).round();
     at(0, whole as i64, nanos as i64)
-}
-
-/// `23:59:59`, as seconds of the day.
-fn clock(rest: &mut &str) -> Option<i64> {
-    let hour = digits(rest, 2)?;
-    *rest = rest.strip_prefix(':')?;
-    let minute = digits(rest, 2)?;
-    *rest = rest.strip_prefix(':')?;
-    let second = digits(rest, 2)?;
-    let fits = hour < 24 && minute < 60 && second <= 60;
-    fits.then_some(hour * 3600 + minute * 60 + second)
-}
-
-/// Exactly so many digits.
-fn digits(rest: &mut &str, count: usize) -> Option<i64> {
-    let (digits, behind) = rest.split_at_checked(count)?;
-    *rest = behind;
-    digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok())?
-}
-
-/// Nanoseconds of a fraction, if there is one, after a dot or a comma.
-fn fraction(rest: &mut &str) -> Option<i64> {
-    let Some(behind) = rest.strip_prefix(['.', ',']) else { return Some(0) };
-    let len = behind.bytes().take_while(u8::is_ascii_digit).count();
-    let (digits, behind) = behind.split_at_checked(len).filter(|(digits, _)| !digits.is_empty())?;
-    *rest = behind;
-    let nanos = digits.bytes().chain([b'0'; 9]).take(9);
-    Some(nanos.fold(0, |sum, digit| sum * 10 + i64::from(digit - b'0')))
-}
-
-/// How far local time is ahead of UTC, in seconds: `Z`, `+01:00` or `+0100`.
-fn offset(rest: &str) -> Option<i64> {
-    if rest.eq_ignore_ascii_case("z") {
-        return Some(0);
-    }
-    let (sign, mut rest) = match rest.split_at_checked(1)? {
-        ("+", rest) => (1, rest),
-        ("-", rest) => (-1, rest),
-        _ => return None,
-    };
-    let hours = digits(&mut rest, 2)?;
-    rest = rest.strip_prefix(':').unwrap_or(rest);
-    let minutes = digits(&mut rest, 2)?;
-    let fits = hours < 24 && minutes < 60 && rest.is_empty();
-    fits.then_some(sign * (hours * 3600 + minutes * 60))
 }
 
 #[cfg(test)]
