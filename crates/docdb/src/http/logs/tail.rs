@@ -24,10 +24,7 @@ use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{
-    APP_NAME, FACILITY, FROM, HOSTNAME, MSG_ID, PROC_ID, SD, SEVERITY, SEVERITY_MAX, SOURCE, TEXT,
-    TO,
-};
+use super::parameters::FILTER;
 use crate::auth::{Scope, Visitor};
 use crate::engine::metrics::Operation;
 use crate::engine::{EngineError, LogTail};
@@ -56,20 +53,7 @@ pub(in crate::http) const ROUTES: &[Route] = &[Route {
     operation: Operation::LogTail,
     access: Access::ReadLogs,
     span: Span::Long,
-    takes: &[
-        TEXT,
-        SEVERITY_MAX,
-        HOSTNAME,
-        APP_NAME,
-        PROC_ID,
-        MSG_ID,
-        SOURCE,
-        FACILITY,
-        SEVERITY,
-        SD,
-        FROM,
-        TO,
-    ],
+    takes: &FILTER,
     body: Shape::Nothing,
     answers: &[(200, Shape::Events), (101, Shape::Nothing)],
     handler: |call| Box::pin(tail(call)),
@@ -188,7 +172,12 @@ impl Reader {
                 said = socket.recv() => match said {
                     // Pings are answered by the library; there is nothing else to say.
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Text(_) | Message::Binary(_))) => continue,
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => break,
+                    Some(Ok(Message::Close(_))) => {
+                        // The library answers it when it is asked for more, of which there is none.
+                        drop(timeout(patience, socket.recv()).await);
+                        break;
+                    }
+                    Some(Err(_)) | None => break,
                 },
             };
             match timeout(patience, socket.send(message)).await {

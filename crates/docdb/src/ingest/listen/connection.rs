@@ -40,12 +40,17 @@ pub(super) async fn serve(
                 assembly.feed(buffer.get(..len).unwrap_or_default(), now, received);
             }
             // Whatever ends it: what has come is stored.
-            Some(Ok(_) | Err(_)) => break,
+            Some(Ok(_)) => {
+                assembly.end(now, received);
+                break;
+            }
+            Some(Err(_)) => break,
             None => assembly.release(now),
         }
         store(shared, &mut assembly, protocol).await;
     }
-    assembly.end(shared.clock.now(), received(shared));
+    // Nothing is left when its sender has ended it.
+    assembly.break_off(shared.clock.now(), received(shared));
     store(shared, &mut assembly, protocol).await;
 }
 

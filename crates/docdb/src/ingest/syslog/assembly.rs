@@ -60,6 +60,16 @@ impl Assembly {
         self.give_up_waiting();
     }
 
+    /// Takes note that nothing more is read, though more may be on its way: everything is ready then,
+    /// and a message of which only a part has come is marked as cut.
+    pub fn break_off(&mut self, now: Instant, received: UnixNanos) {
+        self.release(now);
+        if let Some(frame) = self.framer.last() {
+            self.take(&Frame { extent: Extent::Cut, ..frame }, now, received);
+        }
+        self.give_up_waiting();
+    }
+
     /// When the message that is held back will be ready; none when there is none.
     #[must_use]
     pub fn due(&self) -> Option<Instant> {
@@ -184,6 +194,18 @@ mod tests {
     }
 
     const NOTHING: [&str; 0] = [];
+
+    #[test]
+    fn a_message_of_which_only_a_part_came_is_marked_when_nothing_more_is_read() {
+        let mut world = World::new();
+        assert_eq!(world.feed("<14>whole\n<14>ha"), NOTHING);
+        world.assembly.break_off(world.now, RECEIVED);
+        assert_eq!(world.taken(), ["whole", "!ha"]);
+        let mut world = World::new();
+        assert_eq!(world.feed("<14>whole\n"), NOTHING);
+        world.assembly.break_off(world.now, RECEIVED);
+        assert_eq!(world.taken(), ["whole"]);
+    }
 
     #[test]
     fn lines_without_a_priority_continue_the_message_before_them() {
