@@ -127,7 +127,7 @@ impl Client {
     }
 
     /// Log entries as they come, from now on, that fit what `request` asks for: the names of a
-    /// search without its page. Goes on until `tell` answers false. Over HTTP alone.
+    /// search without its page. Goes on until `tell` answers false.
     ///
     /// # Errors
     /// When the server ends it, or there is none; `InvalidQuery`.

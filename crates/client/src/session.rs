@@ -28,6 +28,9 @@ use crate::wire::{
 /// Names asked for at once in a list.
 const LIST_PAGE: u32 = 1000;
 
+/// How long a request of a live tail waits for an entry, at most.
+const TAIL_WAIT: Duration = Duration::from_secs(10);
+
 /// One server, by way of one connection at a time.
 #[derive(Debug)]
 pub(crate) struct Session {
@@ -230,8 +233,33 @@ impl Surface for Session {
         json(&self.on_server(&Call::Stats)?)
     }
 
-    fn tail_logs(&self, _: &Value, _: &mut dyn FnMut(LogEvent) -> bool) -> Result<()> {
-        Err(Error::argument("entries come by themselves over HTTP alone; connect to http://…"))
+    fn tail_logs(&self, request: &Value, tell: &mut dyn FnMut(LogEvent) -> bool) -> Result<()> {
+        // A tail belongs to its connection.
+        let live = self.live()?;
+        let ask = |request: &Value| {
+            json(&live.connection.call(0, 0, Call::Logs(&request.to_string()))?)
+        };
+        let mut begin = request.clone();
+        begin["op"] = "tail".into();
+        let tail = ask(&begin)?["tail"].clone();
+        let wait = (self.options.timeout / 2).min(TAIL_WAIT);
+        let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+        let next = serde_json::json!({ "op": "tail_next", "tail": tail, "wait_ms": wait_ms });
+        loop {
+            let piece = ask(&next)?;
+            for event in piece["events"].as_array().into_iter().flatten() {
+                let event = match event["missed"].as_u64() {
+                    Some(count) => LogEvent::Missed(count),
+                    None => LogEvent::Entry(event.clone()),
+                };
+                if !tell(event) {
+                    return ask(&serde_json::json!({ "op": "tail_end", "tail": tail })).map(drop);
+                }
+            }
+            if piece["is_closed"] == true {
+                return Ok(());
+            }
+        }
     }
 
     fn logs(&self, request: &Value) -> Result<Value> {

@@ -31,6 +31,7 @@ mod metrics;
 mod outbox;
 mod scan;
 mod search;
+mod tails;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -27,6 +27,7 @@ use tokio::time::timeout;
 use super::dispatch::{dispatch, failure_of};
 use super::metrics::Cut;
 use super::outbox::{Batch, Outbox, failed};
+use super::tails::Tails;
 use super::{HELLO_TIMEOUT, IN_FLIGHT_MAX, OUTBOX_BYTES_MAX, Surface};
 use crate::auth::Visitor;
 use crate::engine::{EngineError, Served};
@@ -48,6 +49,8 @@ pub(super) struct Shared {
     pub(super) databases: Mutex<Databases>,
     /// Transactions that were begun here and have not ended.
     pub(super) transactions: Mutex<HashSet<u64>>,
+    /// Live tails of logs that were begun here.
+    pub(super) tails: Mutex<Tails>,
 }
 
 /// The databases that were opened on a connection, by their number less one.
@@ -129,6 +132,7 @@ pub(super) async fn serve(surface: &Arc<Surface>, stream: &UnixStream) {
                 lane,
                 databases: Mutex::default(),
                 transactions: Mutex::default(),
+                tails: Mutex::default(),
             });
             let local = Local { names: Names::default(), visitor };
             talk(&shared, local, stream, inbox).await

@@ -70,6 +70,11 @@ impl Asked {
         }
     }
 
+    /// Says what the metrics call the request, once that is known better than its command.
+    pub(super) fn counts_as(&mut self, operation: Operation) {
+        self.operation = Some(operation);
+    }
+
     /// Whether nobody reads the answer any more.
     pub(super) fn is_abandoned(&self) -> bool {
         self.shared.outbox.is_closed()

@@ -32,12 +32,7 @@ pub(super) fn run(
 ) -> io::Result<()> {
     let mut request = json!({});
     arguments.filter.add(&mut request);
-    let mut server = arguments.server.clone();
-    if !server.connect.starts_with("http") {
-        // What comes without being asked for comes over HTTP alone.
-        server.connect = "http://127.0.0.1:7717".to_owned();
-    }
-    let client = server.client(environment)?;
+    let client = arguments.server.client(environment)?;
     let mut left = arguments.count.unwrap_or(u64::MAX);
     let mut failed = None;
     let mut print = |event: LogEvent| -> io::Result<bool> {
