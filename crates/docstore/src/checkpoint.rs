@@ -159,6 +159,7 @@ impl Inner {
         match &mut result {
             Ok(report) if report.lsn.is_some() => {
                 report.took = self.env.clock.now().since(start);
+                self.tell_of(report);
                 match compact {
                     Compact::Nothing => self.counters.checkpointed(report, self.env.clock.wall()),
                     Compact::IfWorthIt | Compact::Anything => self.counters.nothing_to_checkpoint(),
@@ -178,6 +179,19 @@ impl Inner {
         drop(lock(&self.flushed.0));
         self.flushed.1.notify_all();
         result
+    }
+
+    /// An event of a checkpoint that was taken, and of what it has rewritten.
+    fn tell_of(&self, report: &CheckpointReport) {
+        let lsn = report.lsn.unwrap_or_default();
+        let took_ms = u64::try_from(report.took.as_millis()).unwrap_or(u64::MAX);
+        let (flushed, trimmed_bytes) = (report.flushed, report.trimmed_bytes);
+        if report.compacted.is_empty() {
+            tracing::info!(database = %self.name, %lsn, flushed, trimmed_bytes, took_ms, "checkpoint");
+        } else {
+            let (files, copied) = (report.compacted.len(), report.copied);
+            tracing::info!(database = %self.name, %lsn, files, copied, took_ms, "compacted");
+        }
     }
 
     /// Lets go of what a checkpoint that failed has written, at once: on a full disk it would take

@@ -158,19 +158,20 @@ impl Inner {
         file: &DataFile,
     ) -> Result<Stored> {
         let wall = self.env.clock.wall();
-        if let Some(stored) = self.heal_by_parity(collection, id, revision, location, file) {
+        let healed = |by| {
             self.counters.heal(|healing| {
                 healing.healed += 1;
                 healing.last_healed = wall;
             });
+            tracing::info!(database = %self.name, %collection, %id, %revision, by, "healed");
+        };
+        if let Some(stored) = self.heal_by_parity(collection, id, revision, location, file) {
+            healed("parity");
             return Ok(stored);
         }
         // A log that cannot be read at the moment may well have it: nothing is lost yet.
         if let Some(stored) = self.heal_by_log(collection, id, revision)? {
-            self.counters.heal(|healing| {
-                healing.healed += 1;
-                healing.last_healed = wall;
-            });
+            healed("log");
             return Ok(stored);
         }
         let again = file.read(location, &Expected { collection, id, lsn: revision });
@@ -316,6 +317,9 @@ impl Inner {
         }
         report.stripes += checked;
         report.blocks_healed += blocks;
+        if blocks > 0 {
+            tracing::info!(database = %self.name, file = %number, blocks, by = "parity", "healed");
+        }
         self.counters.heal(|healing| {
             healing.stripes += checked;
             healing.blocks_healed += blocks;
