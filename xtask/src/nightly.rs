@@ -62,13 +62,16 @@ const LOGS: [(&str, &str); 3] = [
     ("TESTS_LOGS_ROUNDS", "1000"),
 ];
 
-/// Kills and compares the log store as often as `ci` has no time for.
+/// Kills and compares the log store as often as `ci` has no time for, and a server that takes logs.
 fn logs() -> Result<Outcome> {
     let mut process = Process::cargo();
     for (name, value) in LOGS {
         process = process.env(name, value);
     }
     let selection = ["--package", "logstore", "--test", "it"];
+    process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
+    let selection = ["--package", "docdb", "--test", "it", "--", "--nocapture", "logs::kills"];
+    let process = Process::cargo().env("TESTS_LOGS_SERVER_KILLS", "100");
     process.args(["test", "--locked", "--profile", "ci"]).args(selection).run()?;
     Ok(Outcome::passed())
 }

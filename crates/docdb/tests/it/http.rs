@@ -14,4 +14,4 @@ mod resources;
 mod streams;
 mod tls;
 mod typed;
-mod world;
+pub(crate) mod world;

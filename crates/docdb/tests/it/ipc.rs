@@ -7,7 +7,7 @@
 )]
 
 mod frames;
-mod keys;
+pub(crate) mod keys;
 mod life;
 mod typed;
 
@@ -28,10 +28,10 @@ use tokio::runtime::Runtime;
 use wal::Environment;
 
 /// How long is waited for what must happen.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server.
-struct Server {
+pub(crate) struct Server {
     engine: Arc<Engine>,
     auth: Arc<Auth>,
     path: PathBuf,
@@ -81,7 +81,7 @@ fn server_with(change: impl FnOnce(&mut Options)) -> Server {
     server_of(|_| {}, change)
 }
 
-fn server_of(
+pub(crate) fn server_of(
     change_engine: impl FnOnce(&mut EngineOptions),
     change: impl FnOnce(&mut Options),
 ) -> Server {
@@ -108,11 +108,11 @@ fn server() -> Server {
 }
 
 impl Server {
-    fn address(&self) -> &str {
+    pub(crate) fn address(&self) -> &str {
         self.path.to_str().unwrap()
     }
 
-    fn client(&self) -> Client {
+    pub(crate) fn client(&self) -> Client {
         client::Options::new().timeout(PATIENCE).connect(self.address()).unwrap()
     }
 
@@ -122,7 +122,7 @@ impl Server {
         stream
     }
 
-    fn metric(&self, name: &str) -> u64 {
+    pub(crate) fn metric(&self, name: &str) -> u64 {
         let metrics = self.client().metrics(client::MetricsFormat::Prometheus).unwrap();
         let line = metrics.lines().find(|line| {
             line.strip_prefix(name)
@@ -142,7 +142,7 @@ impl Drop for Server {
 }
 
 /// Waits until `holds`.
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
+pub(crate) fn wait_until(what: &str, holds: impl Fn() -> bool) {
     let (never, end) = std::sync::mpsc::sync_channel::<()>(0);
     let step = Duration::from_millis(5);
     for _ in 0..PATIENCE.as_millis() / step.as_millis() {

@@ -9,6 +9,8 @@ mod hostile;
 mod http;
 mod ipc;
 mod key;
+mod logs;
+mod served;
 mod shell;
 mod syslog;
 mod wal;

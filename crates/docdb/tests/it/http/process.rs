@@ -1,67 +1,12 @@
 //! `docdb serve` as a process: its start, its signals, its exit code.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::world::Client;
-
-/// A server that is killed when the test fails.
-struct Server {
-    child: Child,
-    address: SocketAddr,
-}
-
-fn command(dir: &Path) -> Command {
-    command_at(dir, "127.0.0.1:0")
-}
-
-fn command_at(dir: &Path, address: &str) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_docdb"));
-    command.args(["serve", "--http", address, "--socket", "off", "--log.format", "json"]);
-    command.arg("--data-dir").arg(dir).stdin(Stdio::null()).stderr(Stdio::piped());
-    command
-}
-
-impl Server {
-    fn start(dir: &Path) -> Self {
-        Self::run(&mut command(dir))
-    }
-
-    fn run(command: &mut Command) -> Self {
-        let mut child = command.spawn().unwrap();
-        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
-        let address = loop {
-            let line = lines.next().expect("the server says where it listens").unwrap();
-            let line: serde_json::Value = serde_json::from_str(&line).unwrap();
-            if line["message"] == "HTTP listens" {
-                break line["address"].as_str().unwrap().parse().unwrap();
-            }
-        };
-        // Its log goes nowhere, but must be read or it would block.
-        _ = base::workers::spawn("log", move || lines.for_each(drop)).unwrap();
-        Self { child, address }
-    }
-
-    fn signal(&self, name: &str) {
-        let sent = Command::new("kill").args([name, &self.child.id().to_string()]).status();
-        assert!(sent.unwrap().success());
-    }
-
-    /// Waits for its end.
-    fn code(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
-}
+use crate::served::{Server, command, command_at, until};
 
 #[test]
 fn what_was_answered_survives_sigterm_under_load() {
@@ -147,12 +92,6 @@ fn a_server_that_cannot_start_says_why() {
     assert!(said.contains("beyond loopback") && said.contains("docdb key add"), "{said}");
     let (code, said) = run(&["--scheduler.worker=3"]);
     assert_eq!(code, Some(2), "{said}");
-}
-
-/// Asks again and again until something holds.
-fn until(what: &str, holds: impl Fn() -> bool) {
-    // Each look is a request on a connection of its own: seconds pass before these are made.
-    assert!((0..100_000).any(|_| holds()), "{what}: it did not happen");
 }
 
 /// Makes a key in a directory of data.
@@ -255,80 +194,4 @@ fn run_with(dir: &Path, address: &str) -> (Option<i32>, String) {
         .output()
         .unwrap();
     (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
-}
-
-/// Sends entries until the server is gone; returns the messages of those that were acknowledged, and
-/// of the request that was not answered.
-fn send_logs(address: SocketAddr, writer: usize) -> (Vec<String>, Vec<String>) {
-    let mut client = Client::to(address);
-    let mut acknowledged = Vec::new();
-    for request in 0.. {
-        let messages: Vec<String> =
-            (0..20).map(|n| format!("writer {writer} request {request} entry {n}")).collect();
-        let lines: Vec<String> = messages
-            .iter()
-            .map(|message| format!("{{\"app_name\":\"killed\",\"message\":\"{message}\"}}\n"))
-            .collect();
-        if !client.try_post("/v1/logs/ingest", &lines.concat()) {
-            return (acknowledged, messages);
-        }
-        acknowledged.extend(messages);
-    }
-    unreachable!("the server is killed before")
-}
-
-#[test]
-fn log_entries_that_were_acknowledged_survive_a_kill_and_are_there_once() {
-    let dir = tempfile::tempdir().unwrap();
-    let data = dir.path().join("data");
-    let (mut acknowledged, mut open) = (Vec::new(), Vec::new());
-    for cycle in 0..3 {
-        let server = Server::start(&data);
-        let address = server.address;
-        let writers: Vec<_> = (0..4)
-            .map(|n| {
-                base::workers::spawn("sender", move || send_logs(address, cycle * 4 + n)).unwrap()
-            })
-            .collect();
-        let mut client = Client::to(address);
-        let stored = |client: &mut Client| {
-            let top = client.ask("GET", "/v1/logs/top?field=app_name&app_name=killed", &[], b"");
-            top.json()["total"].as_u64().unwrap()
-        };
-        let before = acknowledged.len() as u64;
-        while stored(&mut client) < before + 500 {}
-        server.signal("-KILL");
-        for writer in writers {
-            let (done, undone) = writer.join().unwrap();
-            acknowledged.extend(done);
-            open.extend(undone);
-        }
-        assert_eq!(server.code(), None);
-    }
-    let server = Server::start(&data);
-    let mut client = Client::to(server.address);
-    let mut found = std::collections::BTreeMap::<String, u64>::new();
-    let mut cursor = String::new();
-    loop {
-        let path = format!("/v1/logs?app_name=killed&limit=1000{cursor}");
-        let page = client.ask("GET", &path, &[], b"").json();
-        for entry in page["entries"].as_array().unwrap() {
-            *found.entry(entry["message"].as_str().unwrap().to_owned()).or_default() += 1;
-        }
-        assert_eq!(page["unreadable"], serde_json::json!([]));
-        match page["next"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => break,
-        }
-    }
-    assert!(acknowledged.len() >= 1000, "{}", acknowledged.len());
-    for message in &acknowledged {
-        assert_eq!(found.remove(message), Some(1), "{message}");
-    }
-    // What was not answered may be there or not, and is not there twice.
-    for (message, count) in found {
-        assert!(count == 1 && open.contains(&message), "{message}: {count}");
-    }
-    server.signal("-TERM");
-    assert_eq!(server.code(), Some(0));
 }

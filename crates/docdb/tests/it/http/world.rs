@@ -6,11 +6,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::clock::{Clock as _, SystemClock};
+use base::clock::{Clock as _, ClockRef, SystemClock};
 use base::io::RealDisk;
 use docdb::auth::{Auth, Exposure, KeyFile, Wanted};
 use docdb::config::{Machine, Settings, Sources};
-use docdb::engine::Engine;
+use docdb::engine::{Engine, EngineOptions};
 use docdb::http::{Listening, Surface, listen};
 use docdb::tls::ServerTls;
 use serde_json::Value;
@@ -18,27 +18,36 @@ use tempfile::TempDir;
 use wal::Environment;
 
 /// Longer than anything here takes on a loaded machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A server on a directory of its own.
-pub(super) struct World {
-    pub(super) address: SocketAddr,
-    pub(super) engine: Arc<Engine>,
-    pub(super) auth: Arc<Auth>,
-    pub(super) tls: Option<Arc<ServerTls>>,
-    pub(super) data: PathBuf,
-    pub(super) listening: Listening,
+pub(crate) struct World {
+    pub(crate) address: SocketAddr,
+    pub(crate) engine: Arc<Engine>,
+    pub(crate) auth: Arc<Auth>,
+    pub(crate) tls: Option<Arc<ServerTls>>,
+    pub(crate) data: PathBuf,
+    pub(crate) listening: Listening,
     _runtime: tokio::runtime::Runtime,
     _dir: TempDir,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(&[])
     }
 
     /// A server with other settings than the defaults.
-    pub(super) fn with(flags: &[(&str, &str)]) -> Self {
+    pub(crate) fn with(flags: &[(&str, &str)]) -> Self {
+        Self::changed(flags, SystemClock::shared(), |_| {})
+    }
+
+    /// The same under a clock, with options that no setting names.
+    pub(crate) fn changed(
+        flags: &[(&str, &str)],
+        clock: ClockRef,
+        change: impl FnOnce(&mut EngineOptions),
+    ) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let data = dir.path().join("data").display().to_string();
         let mut all = vec![("data_dir", data.as_str()), ("http.listen", "127.0.0.1:0")];
@@ -47,9 +56,10 @@ impl World {
         let sources = Sources { flags: flags.collect(), ..Sources::default() };
         let settings = Settings::gather(&sources, &RealDisk::shared()).unwrap();
         let config = settings.config(&Machine { cores: 2, memory_bytes: 1 << 30 });
-        let env =
-            Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None };
-        let engine = Engine::start(env, docdb::serve::options(&config)).unwrap();
+        let env = Environment { disk: RealDisk::shared(), clock, reserve: None };
+        let mut options = docdb::serve::options(&config);
+        change(&mut options);
+        let engine = Engine::start(env, options).unwrap();
         let (disk, http) = (RealDisk::shared(), config.http.unwrap());
         let auth = Auth::open(&disk, &config.data_dir, Exposure::of(Some(&http))).unwrap();
         let auth = Arc::new(auth);
@@ -69,7 +79,7 @@ impl World {
     }
 
     /// Makes a key that allows this, and has the server know it.
-    pub(super) fn key(&self, label: &str, grants: &[&str]) -> String {
+    pub(crate) fn key(&self, label: &str, grants: &[&str]) -> String {
         let grants = grants.iter().map(|grant| grant.parse().unwrap()).collect();
         let wanted = Wanted { label: label.to_owned(), expires: None, grants };
         let file = KeyFile::new(&RealDisk::shared(), &self.data);
@@ -79,23 +89,23 @@ impl World {
     }
 
     /// Removes a key, and has the server know it.
-    pub(super) fn remove_key(&self, label: &str) {
+    pub(crate) fn remove_key(&self, label: &str) {
         KeyFile::new(&RealDisk::shared(), &self.data).remove(label).unwrap();
         self.auth.reload().unwrap();
     }
 
-    pub(super) fn connect(&self) -> Client {
+    pub(crate) fn connect(&self) -> Client {
         Client::to(self.address)
     }
 
     /// One request on a connection of its own.
-    pub(super) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
+    pub(crate) fn ask(&self, method: &str, path: &str, body: &str) -> Answer {
         self.connect().ask(method, path, &[], body.as_bytes())
     }
 
     /// One request that succeeds, answered with JSON.
     #[track_caller]
-    pub(super) fn json(&self, method: &str, path: &str, body: &str) -> Value {
+    pub(crate) fn json(&self, method: &str, path: &str, body: &str) -> Value {
         let answer = self.ask(method, path, body);
         assert!(answer.status < 300, "{method} {path}: {answer:?}");
         answer.json()
@@ -103,7 +113,7 @@ impl World {
 
     /// One request that fails with this status and code.
     #[track_caller]
-    pub(super) fn fails(&self, method: &str, path: &str, body: &str, status: u16, code: &str) {
+    pub(crate) fn fails(&self, method: &str, path: &str, body: &str, status: u16, code: &str) {
         self.ask(method, path, body).is_failure(status, code);
     }
 }
@@ -117,14 +127,14 @@ impl Drop for World {
 
 /// An answer.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) status: u16,
+pub(crate) struct Answer {
+    pub(crate) status: u16,
     head: String,
-    pub(super) body: Vec<u8>,
+    pub(crate) body: Vec<u8>,
 }
 
 impl Answer {
-    pub(super) fn header(&self, name: &str) -> Option<&str> {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let of = |line: &'_ str| line.split_once(':').map(|(n, v)| (n.to_owned(), v.len()));
         let line = self
             .head
@@ -134,20 +144,20 @@ impl Answer {
     }
 
     #[track_caller]
-    pub(super) fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         match serde_json::from_slice(&self.body) {
             Ok(value) => value,
             Err(error) => panic!("{error}: {self:?}"),
         }
     }
 
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         String::from_utf8_lossy(&self.body).into_owned()
     }
 
     /// Checks the shape of an error, whatever the request was.
     #[track_caller]
-    pub(super) fn is_failure(&self, status: u16, code: &str) {
+    pub(crate) fn is_failure(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{self:?} {}", self.text());
         let error = &self.json()["error"];
         assert_eq!(error["code"], code, "{error}");
@@ -158,20 +168,20 @@ impl Answer {
 }
 
 /// One connection.
-pub(super) struct Client {
-    pub(super) stream: TcpStream,
+pub(crate) struct Client {
+    pub(crate) stream: TcpStream,
     read: Vec<u8>,
 }
 
 impl Client {
-    pub(super) fn to(address: SocketAddr) -> Self {
+    pub(crate) fn to(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         Self { stream, read: Vec::new() }
     }
 
-    pub(super) fn ask(
+    pub(crate) fn ask(
         &mut self,
         method: &str,
         path: &str,
@@ -182,7 +192,7 @@ impl Client {
         self.receive(method)
     }
 
-    pub(super) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
+    pub(crate) fn send(&mut self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) {
         let mut head = format!("{method} {path} HTTP/1.1\r\nhost: docdb\r\n");
         for (name, value) in headers {
             head.push_str(&format!("{name}: {value}\r\n"));
@@ -195,7 +205,7 @@ impl Client {
     }
 
     /// Writes a document; none when the connection is gone.
-    pub(super) fn try_put(&mut self, path: &str, n: u64) -> Option<u16> {
+    pub(crate) fn try_put(&mut self, path: &str, n: u64) -> Option<u16> {
         let body = n.to_string();
         let head =
             format!("PUT {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
@@ -209,7 +219,7 @@ impl Client {
     }
 
     /// Posts lines of JSON; says whether they were acknowledged before the connection was gone.
-    pub(super) fn try_post(&mut self, path: &str, body: &str) -> bool {
+    pub(crate) fn try_post(&mut self, path: &str, body: &str) -> bool {
         let head =
             format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
         if self.stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).is_err() {
@@ -225,7 +235,7 @@ impl Client {
 
     /// Reads one answer.
     #[track_caller]
-    pub(super) fn receive(&mut self, method: &str) -> Answer {
+    pub(crate) fn receive(&mut self, method: &str) -> Answer {
         let head = loop {
             if let Some(end) = self.read.windows(4).position(|w| w == b"\r\n\r\n") {
                 let rest = self.read.split_off(end + 4);
@@ -275,7 +285,7 @@ impl Client {
         }
     }
 
-    fn take(&mut self, len: usize) -> Vec<u8> {
+    pub(crate) fn take(&mut self, len: usize) -> Vec<u8> {
         while self.read.len() < len {
             assert!(self.fill() > 0, "the server closed within an answer");
         }
@@ -291,7 +301,7 @@ impl Client {
     }
 
     /// Reads until `end` has come, and returns what was read.
-    pub(super) fn read_until(&mut self, end: &str) -> String {
+    pub(crate) fn read_until(&mut self, end: &str) -> String {
         loop {
             // A head ends with an empty line too, but has carriage returns in it.
             let found = self.read.windows(end.len()).position(|w| w == end.as_bytes());
@@ -306,7 +316,7 @@ impl Client {
 
     /// Waits until the server closes, and says what it sent before.
     #[track_caller]
-    pub(super) fn until_closed(&mut self) -> String {
+    pub(crate) fn until_closed(&mut self) -> String {
         let mut buffer = [0; 16 * 1024];
         loop {
             match self.stream.read(&mut buffer) {

@@ -15,7 +15,7 @@ fn file(server: &Server) -> KeyFile {
 }
 
 /// Makes a key that allows this, and has the server know it.
-fn key(server: &Server, label: &str, grants: &[&str]) -> String {
+pub(crate) fn key(server: &Server, label: &str, grants: &[&str]) -> String {
     let grants = grants.iter().map(|grant| grant.parse().unwrap()).collect();
     let wanted = Wanted { label: label.to_owned(), expires: None, grants };
     let made = file(server).add(wanted, SystemClock::new().wall()).unwrap();
