@@ -1,6 +1,6 @@
 //! The stage `senders`: programs of others send log entries to a real server, as they are.
 //!
-//! util-linux's logger, rsyslog, and the handlers and exporters of Python, in pinned versions in a virtual
+//! util-linux's logger, rsyslog, syslog-ng, and the handlers and exporters of Python, in pinned versions in a virtual
 //! environment below the target directory. What each has sent must be found, once each. A sender that is not
 //! installed is named; without Python or a registry to install from the whole stage is skipped.
 
@@ -16,6 +16,11 @@ use crate::{stores, workspace};
 const SCRIPTS: &str = "crates/docdb/tests/senders";
 /// rsyslog, and what it needs for TLS, as packages of the system.
 const PACKAGES: [&str; 2] = ["rsyslog", "rsyslog-gnutls"];
+
+/// syslog-ng. Its package and rsyslog's exclude each other, so it is unpacked and not installed.
+const SYSLOG_NG: &str = "syslog-ng-core";
+/// The libraries that it needs and that few other packages do.
+const LIBRARIES: [&str; 4] = ["libivykis0", "libnet1", "libpcre3", "libwrap0"];
 
 /// The stage.
 pub(crate) fn check() -> Result<Outcome> {
@@ -48,6 +53,7 @@ pub(crate) fn check() -> Result<Outcome> {
     let skipped = home.join("skipped.txt");
     let sent = python
         .program("python")
+        .env("SYSLOG_NG", syslog_ng(&home))
         .args([scripts.join("send.py").as_os_str()])
         .args([&server.url(""), &tcp, &udp, &tls, &certificate])
         .args([skipped.as_os_str()])
@@ -57,10 +63,40 @@ pub(crate) fn check() -> Result<Outcome> {
     let skipped =
         std::fs::read_to_string(&skipped).map_err(|e| Failure::io("read", &skipped, &e))?;
     Ok(Outcome::Passed(if skipped.is_empty() {
-        "logger, rsyslog, Python's".to_owned()
+        "logger, rsyslog, syslog-ng, Python's".to_owned()
     } else {
         format!("SKIPPED: {skipped}")
     }))
+}
+
+/// The root below which syslog-ng is: that of the system when it is installed, else a directory into which
+/// its package is unpacked. When there is neither, the script finds none there and says so.
+fn syslog_ng(home: &Path) -> PathBuf {
+    let root = home.join("syslog-ng");
+    if has_package(SYSLOG_NG) {
+        return PathBuf::from("/");
+    }
+    if root.join("usr/sbin/syslog-ng").exists() || std::fs::create_dir_all(&root).is_err() {
+        return root;
+    }
+    let install = ["120", "apt-get", "install", "--yes", "--no-install-recommends"];
+    _ = Process::new("timeout").args(install).args(LIBRARIES).succeeds_quietly();
+    let download = ["120", "apt-get", "download", SYSLOG_NG];
+    if Process::new("timeout").args(download).current_dir(&root).succeeds_quietly() {
+        let packages = std::fs::read_dir(&root).into_iter().flatten().flatten();
+        let unpack = |package: &Path| {
+            Process::new("dpkg-deb").args([
+                "--extract".as_ref(),
+                package.as_os_str(),
+                root.as_os_str(),
+            ])
+        };
+        for package in packages.map(|entry| entry.path()) {
+            _ = package.extension().is_some_and(|of| of == "deb")
+                && unpack(&package).succeeds_quietly();
+        }
+    }
+    root
 }
 
 /// A certificate of `localhost` that is its own authority, and its key; none without openssl.

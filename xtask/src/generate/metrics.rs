@@ -11,7 +11,7 @@ const WIDTH: u64 = 24 / COLUMNS;
 const HEIGHT: u64 = 8;
 
 /// The sections, by the beginnings of names; what fits none is in the last one.
-const SECTIONS: [(&str, &[&str]); 8] = [
+const SECTIONS: [(&str, &[&str]); 9] = [
     ("Requests", &["docdb_operation", "docdb_errors"]),
     ("HTTP", &["docdb_http"]),
     ("Socket", &["docdb_ipc"]),
@@ -19,6 +19,7 @@ const SECTIONS: [(&str, &[&str]); 8] = [
     ("Log and group commit", &["docdb_wal", "docdb_checkpoint", "docdb_replayed"]),
     ("Search", &["docdb_search"]),
     ("Healing", &["docdb_heal", "docdb_documents_healed", "docdb_blocks", "docdb_quarantined"]),
+    ("Application logs", &["docdb_logs", "docdb_syslog"]),
     ("Store and process", &["docdb_"]),
 ];
 
@@ -151,6 +152,18 @@ fn panel(row: &Value, id: u64, place: &Value) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn metrics_are_in_the_section_of_what_they_measure() {
+        for (name, section) in [
+            ("docdb_logs_queue_entries", "Application logs"),
+            ("docdb_syslog_waits_total", "Application logs"),
+            ("docdb_wal_size_bytes", "Log and group commit"),
+            ("docdb_uptime_seconds", "Store and process"),
+        ] {
+            assert_eq!(SECTIONS[section_of(name)].0, section, "{name}");
+        }
+    }
 
     #[test]
     fn every_metric_has_a_line_and_a_panel_that_asks_for_it() {

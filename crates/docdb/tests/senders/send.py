@@ -3,10 +3,14 @@ be found afterwards, once each and as they were sent.
 
 usage: send.py HTTP_URL TCP_ADDRESS UDP_ADDRESS TLS_ADDRESS CA_FILE SKIPPED_FILE
 
+SYSLOG_NG says where the root of an unpacked syslog-ng is, when it is not installed. Configurations that the
+guide shows are taken out of it and run as they stand there, but for addresses, ports and certificates.
+
 Prints a line for each sender. A sender that is not installed is named as SKIPPED, and in the last file;
 the exit code is 1 when one that is there failed.
 """
 
+import glob
 import json
 import logging
 import logging.handlers
@@ -25,11 +29,31 @@ import urllib.request
 PATIENCE_S = 60
 
 URL, TCP, UDP, TLS, CA, SKIPPED = sys.argv[1:7]
+GUIDE = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../../../docs/guides/logs.md")
 
 
 def host_port(address):
     host, _, port = address.rpartition(":")
     return host, int(port)
+
+
+def shown(begins):
+    """The block of the guide that begins so, with the addresses of this run in it."""
+    with open(GUIDE, encoding="utf-8") as guide:
+        blocks = guide.read().split("\n```")[1::2]
+    [block] = [text for _, _, text in (block.partition("\n") for block in blocks) if text.startswith(begins)]
+    (_, tcp), (_, tls) = host_port(TCP), host_port(TLS)
+    for there, here in [
+        ('port="2253"', f'port="{tcp}"'),
+        ("port(2253)", f"port({tcp})"),
+        ('("127.0.0.1", 2253)', f'("127.0.0.1", {tcp})'),
+        ('port="6514"', f'port="{tls}"'),
+        ("port(6514)", f"port({tls})"),
+        ("/etc/ssl/docdb-ca.pem", CA),
+        ("http://127.0.0.1:7717", URL),
+    ]:
+        block = block.replace(there, here)
+    return block
 
 
 class Skipped(Exception):
@@ -109,6 +133,21 @@ def python_sys_log_handler():
         lines = failed["message"].split("\n")
         if not lines[1].startswith("Traceback") or not lines[-1].startswith("ValueError"):
             raise AssertionError(f"the lines are not together: {failed}")
+
+
+def python_as_the_guide_shows():
+    exec(shown("import logging\nimport logging.handlers"), {})
+    [entry] = wait_for(1, app_name="mailer")
+    check(entry, severity="err", proc_id=str(os.getpid()))
+    lines = entry["message"].split("\n")
+    if lines[0] != "not sent" or lines[-1] != "OSError: connection refused":
+        raise AssertionError(f"the traceback is not one entry: {entry}")
+
+
+def opentelemetry_as_the_guide_shows():
+    exec(shown("import logging\n\nfrom opentelemetry"), {})
+    [entry] = wait_for(1, app_name="billing", sd="attributes.order=77")
+    check(entry, severity="err", message="no invoice", source="otlp")
 
 
 def rfc5424_logging_handler():
@@ -191,64 +230,97 @@ def elasticsearch_bulk_helper():
 
 
 RSYSLOG = """
-global(workDirectory="{dir}" defaultNetstreamDriverCAFile="{ca}")
+global(workDirectory="{dir}")
 module(load="imfile" mode="polling" pollingInterval="1")
 input(type="imfile" file="{dir}/in.log" tag="rsyslog-test" severity="error" facility="local5")
-action(type="omfwd" target="{tcp_host}" port="{tcp_port}" protocol="tcp"
-       TCP_Framing="octet-counted" template="RSYSLOG_SyslogProtocol23Format")
-{tls}
+{actions}
 """
-RSYSLOG_TLS = """
-action(type="omfwd" target="localhost" port="{port}" protocol="tcp" TCP_Framing="octet-counted"
-       StreamDriver="gtls" StreamDriverMode="1" StreamDriverAuthMode="x509/name"
-       StreamDriverPermittedPeers="localhost" template="tls")
-template(name="tls" type="string"
-         string="<%PRI%>1 %TIMESTAMP:::date-rfc3339% %HOSTNAME% rsyslog-tls %PROCID% %MSGID% - %msg%\\n")
+
+SYSLOG_NG = """
+@version: {version}
+options {{ stats-freq(0); }};
+source s_src {{
+  file("{dir}/in.log" follow-freq(0.2) flags(no-parse) program-override("syslog-ng-test")
+       default-facility(local5) default-priority(err));
+}};
+{actions}
 """
+
+
+def forwards(command, file, app, ways):
+    """Runs a daemon that follows a file, adds 300 lines to it, and looks for them by each way."""
+    with open(file, "w", encoding="utf-8"):
+        pass
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+        try:
+            with open(file, "a", encoding="utf-8") as lines:
+                lines.writelines(f"by {app} {n}\n" for n in range(300))
+            for way in ways:
+                entries = wait_for(300, app_name=app, source=f"syslog/{way} 127.0.0.1", limit=1000)
+                check(entries[0], severity="err", facility=21)
+                messages = [entry["message"].strip() for entry in entries]
+                if sorted(messages) != sorted(f"by {app} {n}" for n in range(300)):
+                    raise AssertionError(f"not each once by {way}")
+        except AssertionError as error:
+            process.terminate()
+            raise AssertionError(f"{error}\n{process.communicate()[0]}") from error
+        process.terminate()
+        process.communicate(timeout=60)
 
 
 def rsyslog():
     daemon = shutil.which("rsyslogd", path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
     if daemon is None:
         raise Skipped("rsyslogd is not installed")
-    modules = ["/usr/lib/x86_64-linux-gnu/rsyslog/lmnsd_gtls.so", "/usr/lib/aarch64-linux-gnu/rsyslog/lmnsd_gtls.so"]
-    has_tls = any(os.path.exists(module) for module in modules)
+    has_tls = bool(glob.glob("/usr/lib/*/rsyslog/lmnsd_gtls.so"))
     with tempfile.TemporaryDirectory() as directory:
-        tls = ""
+        actions = shown('action(type="omfwd"')
         if has_tls:
-            # A template must stand before the action that names it.
-            action, template = RSYSLOG_TLS.split("template(name", 1)
-            tls = "template(name" + template + action.format(port=host_port(TLS)[1])
-        host, port = host_port(TCP)
-        text = RSYSLOG.format(dir=directory, ca=CA, tcp_host=host, tcp_port=port, tls=tls)
+            actions += shown("global(defaultNetstreamDriverCAFile")
         with open(f"{directory}/rsyslog.conf", "w", encoding="utf-8") as file:
-            file.write(text)
-        with open(f"{directory}/in.log", "w", encoding="utf-8") as file:
-            file.writelines(f"by rsyslog {n}\n" for n in range(300))
+            file.write(RSYSLOG.format(dir=directory, actions=actions))
         command = [daemon, "-n", "-f", f"{directory}/rsyslog.conf", "-i", f"{directory}/pid"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
-            try:
-                entries = wait_for(300, app_name="rsyslog-test", limit=1000)
-                check(entries[0], severity="err", facility=21)
-                if has_tls:
-                    wait_for(300, app_name="rsyslog-tls", limit=1000)
-            except AssertionError as error:
-                process.terminate()
-                raise AssertionError(f"{error}\n{process.communicate()[0]}") from error
-            process.terminate()
-            process.communicate(timeout=60)
+        forwards(command, f"{directory}/in.log", "rsyslog-test", ["tcp", "tls"] if has_tls else ["tcp"])
     if not has_tls:
         raise Skipped("octet counting passed; rsyslog's module for TLS is not installed")
+
+
+def syslog_ng():
+    root = os.environ.get("SYSLOG_NG", "")
+    daemon = f"{root}/usr/sbin/syslog-ng"
+    if not os.path.exists(daemon):
+        raise Skipped("syslog-ng is not installed, and its package is not to be had")
+    libraries = f"{root}/usr/lib/syslog-ng"
+    env = dict(os.environ, LD_LIBRARY_PATH=libraries)
+    about = subprocess.run([daemon, "--version"], env=env, capture_output=True, text=True, check=False)
+    if about.returncode != 0:
+        raise Skipped(f"syslog-ng does not start: {about.stderr.strip().splitlines()[-1]}")
+    # "syslog-ng 3 (3.38.1)"
+    version = ".".join(about.stdout.split("(")[1].split(")")[0].split(".")[:2])
+    with tempfile.TemporaryDirectory() as directory:
+        actions = shown("destination d_docdb {") + shown("destination d_docdb_tls {")
+        with open(f"{directory}/syslog-ng.conf", "w", encoding="utf-8") as file:
+            file.write(SYSLOG_NG.format(dir=directory, version=version, actions=actions).lstrip())
+        command = ["env", f"LD_LIBRARY_PATH={libraries}", daemon, "--foreground", "--no-caps", "--stderr"]
+        command += ["--cfgfile", f"{directory}/syslog-ng.conf", "--persist-file", f"{directory}/persist"]
+        command += ["--control", f"{directory}/control", "--pidfile", f"{directory}/pid"]
+        modules = glob.glob(f"{libraries}/{version}") + glob.glob("/usr/lib/*/syslog-ng")
+        if root and modules:
+            command += ["--module-path", modules[0]]
+        forwards(command, f"{directory}/in.log", "syslog-ng-test", ["tcp", "tls"])
 
 
 SENDERS = [
     logger_of_util_linux,
     python_sys_log_handler,
+    python_as_the_guide_shows,
+    opentelemetry_as_the_guide_shows,
     rfc5424_logging_handler,
     python_logging_loki,
     opentelemetry_exporter,
     elasticsearch_bulk_helper,
     rsyslog,
+    syslog_ng,
 ]
 
 
