@@ -1,5 +1,7 @@
 //! Application logs: how fast they are stored, how much room they take, how fast they are found.
 //!
+//! With `serve` as its first argument this program is docdb's server, for what comes over TCP.
+//!
 //! Ours beside three designs on plain SQLite (`plain.rs`): what a first version looks like, with
 //! twelve indexes and full text by triggers; a lean one; and rows alone, which is as fast as SQLite
 //! gets without finding anything by text. All commit with `synchronous=FULL`.
@@ -7,6 +9,7 @@
 mod lines;
 mod plain;
 mod searches;
+mod wire;
 
 use std::cell::RefCell;
 use std::io::{self, Write as _};
@@ -14,6 +17,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use base::clock::{Clock as _, SystemClock};
+use base::io::RealDisk;
 use base::retry::{InterruptibleWaiter, Waiter as _};
 use benches::writers::Latencies;
 use benches::{Bench, Case};
@@ -23,8 +27,14 @@ use lines::Lines;
 use plain::{Design, Plain};
 
 fn main() -> ExitCode {
+    if std::env::args_os().nth(1).is_some_and(|first| first == "serve") {
+        let (out, err) = (&mut io::stdout(), &mut io::stderr());
+        let environment = std::env::vars_os().collect();
+        return docdb::cli::run_on(RealDisk::shared(), std::env::args_os(), environment, out, err);
+    }
     benches::run("logs", |bench| {
         ingest(bench)?;
+        wire::run(bench)?;
         steady(bench)?;
         calls(bench)?;
         searches::run(bench)
@@ -49,10 +59,17 @@ fn groups(lines: &mut Lines, rows: u64, batch: u64) -> Vec<Vec<Entry>> {
     whole.chain(rest).map(|count| (0..count).map(|_| lines.entry()).collect()).collect()
 }
 
-/// Stores groups, two at a time on their way, and waits for the last commit.
+/// Stores groups, two at a time on their way, and waits for the last commit. Groups of one entry are
+/// each committed before the next one is stored.
 fn store(logs: &BatchedSqliteStorage, groups: Vec<Vec<Entry>>) -> io::Result<()> {
     let mut before = None;
     for group in groups {
+        if group.len() == 1 {
+            for entry in group {
+                logs.store_durable(entry).map_err(failed)?;
+            }
+            continue;
+        }
         let now = logs.store_all(group).map_err(failed)?;
         if let Some(before) = before.replace(now) {
             let receipt: logstore::Receipt = before.wait().map_err(failed)?;
@@ -67,7 +84,12 @@ fn store(logs: &BatchedSqliteStorage, groups: Vec<Vec<Entry>>) -> io::Result<()>
 /// Rows per second, committed with FULL, beside each design at its batch.
 fn ingest(bench: &mut Bench) -> io::Result<()> {
     for (name, design, batch, rows) in [
+        ("ingest-plain-1", Design::Plain, 1, 300),
+        ("ingest-plain-100", Design::Plain, 100, 5000),
         ("ingest-plain", Design::Plain, 1000, 20_000),
+        ("ingest-plain-4096", Design::Plain, 4096, 20_480),
+        ("ingest-lean-1", Design::Lean, 1, 300),
+        ("ingest-lean-100", Design::Lean, 100, 10_000),
         ("ingest-lean", Design::Lean, 1000, 50_000),
         ("ingest-rows", Design::RowsOnly, 1000, 100_000),
         ("ingest-rows-4096", Design::RowsOnly, 4096, 200_000),

@@ -1,4 +1,5 @@
-//! Searches: pairs beside the lean design at a million entries, and ours alone at ten million.
+//! Searches: pairs beside the lean design at a million entries, and ours alone at a million and at ten,
+//! with nothing beside it and while entries come.
 
 use std::io;
 use std::sync::Arc;
@@ -14,12 +15,12 @@ use logstore::{
     BatchedSqliteStorage, Filter, LogError, LogStorage as _, Query, Severity, UnixNanos,
 };
 
-use super::lines::Lines;
+use super::lines::{Lines, STEP_NANOS};
 use super::plain::{Design, Plain};
 use super::{failed, groups, open, per, resident, size, store, tell};
 
 const PAIRED_ROWS: u64 = 1_000_000;
-const ALONE_ROWS: u64 = 10_000_000;
+const ALONE: [(&str, u64); 2] = [("1M", 1_000_000), ("10M", 10_000_000)];
 const BATCH: u64 = 4096;
 const HOUR: i64 = 3_600_000_000_000;
 
@@ -61,7 +62,7 @@ impl Question {
 
 pub(crate) fn run(bench: &mut Bench) -> io::Result<()> {
     paired(bench)?;
-    alone(bench)
+    ALONE.into_iter().try_for_each(|(name, rows)| alone(bench, name, rows))
 }
 
 fn paired(bench: &mut Bench) -> io::Result<()> {
@@ -133,7 +134,7 @@ fn fill(logs: &BatchedSqliteStorage, rows: u64) -> io::Result<UnixNanos> {
 }
 
 fn bar(rows: u64) -> i64 {
-    let span = i64::try_from(rows).unwrap_or(i64::MAX).saturating_mul(super::lines::STEP_NANOS);
+    let span = i64::try_from(rows).unwrap_or(i64::MAX).saturating_mul(STEP_NANOS);
     (span / 100).max(1)
 }
 
@@ -142,31 +143,31 @@ fn bars(logs: &BatchedSqliteStorage, width: i64) -> io::Result<usize> {
     Ok(logs.histogram(&Filter::default(), width).map_err(failed)?.bars.len())
 }
 
-/// How long ours takes at ten million, first with nothing beside it, then while entries come.
-fn alone(bench: &Bench) -> io::Result<()> {
-    let rows = bench.amount(ALONE_ROWS);
-    let logs = Arc::new(open(bench, "alone")?);
+/// How long ours takes at so many, first with nothing beside it, then while entries come.
+fn alone(bench: &Bench, name: &str, rows: u64) -> io::Result<()> {
+    let rows = bench.amount(rows);
+    let logs = Arc::new(open(bench, name)?);
     let clock = SystemClock::new();
     let began = clock.now();
     let now = fill(&logs, rows)?;
     let took = clock.now().since(began);
     let (bytes, entries) = size(&logs)?;
     tell(&format!(
-        "alone: {entries} entries in {took:.1?} with making them, {:.1} bytes per entry, {}",
+        "{name}: {entries} entries in {took:.1?} with making them, {:.1} bytes per entry, {}",
         per(bytes, entries),
         resident()
     ))?;
     let times = bench.amount(30);
-    measure_all(&logs, "alone", times, rows, now)?;
+    measure_all(&logs, name, times, rows, now)?;
     let is_over = Arc::new(AtomicBool::new(false));
     let writer = {
         let (logs, is_over) = (Arc::clone(&logs), Arc::clone(&is_over));
         workers::spawn("writes", move || write_steadily(&logs, &is_over, now))?
     };
-    let measured = measure_all(&logs, "while writing", times, rows, now);
+    let measured = measure_all(&logs, &format!("{name} while writing"), times, rows, now);
     is_over.store(true, Ordering::Release);
     let written = writer.join().map_err(|_| io::Error::other("the writer panicked"))??;
-    tell(&format!("while writing: {written} entries came"))?;
+    tell(&format!("{name} while writing: {written} entries came"))?;
     measured
 }
 
@@ -214,6 +215,10 @@ fn measure_all(
         tell(&format!("{when}: {name}: {found} found, {}", Latencies::of(took)))
     };
     measure("recent", &|| Ok(logs.recent(100).map_err(failed)?.len()))?;
+    let middle = UnixNanos(now.0 - i64::try_from(rows).unwrap_or(i64::MAX) / 2 * STEP_NANOS);
+    let minute = Filter::default().between(middle, UnixNanos(middle.0 + HOUR / 60));
+    let minute = Query::new(minute);
+    measure("range", &|| Ok(logs.search(&minute).map_err(failed)?.entries.len()))?;
     for question in QUESTIONS {
         measure(question.name, &|| question.ask(logs, now))?;
     }
