@@ -20,6 +20,12 @@ pub mod index_run;
 pub mod ipc_request;
 pub mod ipc_response;
 pub mod keys;
+pub mod log_block;
+mod log_entries;
+pub mod log_requests;
+pub mod log_search;
+pub mod log_stream;
+pub mod log_syslog;
 pub mod mutate;
 pub mod name;
 pub mod patch;
@@ -61,6 +67,11 @@ pub const ALL: &[Target] = &[
     Target { name: "ipc_request", run: ipc_request::run, seeds: ipc_request::seeds },
     Target { name: "ipc_response", run: ipc_response::run, seeds: ipc_response::seeds },
     Target { name: "keys", run: keys::run, seeds: keys::seeds },
+    Target { name: "log_block", run: log_block::run, seeds: log_block::seeds },
+    Target { name: "log_requests", run: log_requests::run, seeds: log_requests::seeds },
+    Target { name: "log_search", run: log_search::run, seeds: log_search::seeds },
+    Target { name: "log_stream", run: log_stream::run, seeds: log_stream::seeds },
+    Target { name: "log_syslog", run: log_syslog::run, seeds: log_syslog::seeds },
     Target { name: "name", run: name::run, seeds: name::seeds },
     Target { name: "patch", run: patch::run, seeds: patch::seeds },
     Target { name: "search_manifest", run: search_manifest::run, seeds: search_manifest::seeds },

@@ -47,6 +47,7 @@ mod options;
 mod partition;
 mod query;
 mod queue;
+mod raw_block;
 mod retention;
 mod search;
 mod shared;
@@ -78,6 +79,7 @@ pub use options::{
 };
 pub use query::{Cursor, Order, PAGE_MAX, Page, Query, Unreadable, Work};
 pub use queue::{QueueDepth, Trigger};
+pub use raw_block::RawBlock;
 pub use retention::CleanupReport;
 pub use search::{BARS_MAX, Bar, DISTINCT_MAX, Histogram, TOP_MAX, TopValues};
 pub use shared::Environment;

@@ -27,7 +27,7 @@ impl Packer {
         Ok(Self { compressor: zstd::bulk::Compressor::new(level)? })
     }
 
-    pub(super) fn pack(&mut self, column: &[u8]) -> std::io::Result<Vec<u8>> {
+    pub(crate) fn pack(&mut self, column: &[u8]) -> std::io::Result<Vec<u8>> {
         let packed = self.compressor.compress(column)?;
         let len = u32::try_from(column.len()).map_err(std::io::Error::other)?;
         let mut frame = Vec::with_capacity(HEADER_BYTES + packed.len());
@@ -50,7 +50,7 @@ impl Unpacker {
         Ok(Self { decompressor: zstd::bulk::Decompressor::new()? })
     }
 
-    pub(super) fn unpack(&mut self, frame: &[u8]) -> Result<Vec<u8>, BadBlock> {
+    pub(crate) fn unpack(&mut self, frame: &[u8]) -> Result<Vec<u8>, BadBlock> {
         let (header, packed) =
             frame.split_first_chunk::<HEADER_BYTES>().ok_or(BadBlock("a column has no header"))?;
         let [a, b, c, d, e, f, g, h] = *header;

@@ -1,0 +1,9 @@
+//! `log_stream` under libFuzzer.
+#![no_main]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "libFuzzer's macro opens a file of its own"
+)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::log_stream::run(data));

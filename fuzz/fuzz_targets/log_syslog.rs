@@ -1,0 +1,9 @@
+//! `log_syslog` under libFuzzer.
+#![no_main]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::disallowed_types,
+    reason = "libFuzzer's macro opens a file of its own"
+)]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::log_syslog::run(data));
