@@ -182,6 +182,19 @@ impl Slots {
     /// # Errors
     /// As [`Slots::open`].
     pub fn peek(disk: &DiskRef, base: &Path, kind: Kind) -> Result<Vec<u8>, SlotError> {
+        Self::peek_where(disk, base, kind, &|_| true)
+    }
+
+    /// The same of those values alone that are accepted: what was written to the wrong place is no value of this set.
+    ///
+    /// # Errors
+    /// As [`Slots::open`].
+    pub fn peek_where(
+        disk: &DiskRef,
+        base: &Path,
+        kind: Kind,
+        accepts: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<Vec<u8>, SlotError> {
         let mut found = false;
         let mut best: Option<(u64, Vec<u8>)> = None;
         let mut newer = None;
@@ -194,13 +207,13 @@ impl Slots {
             };
             found = true;
             match decode(&file, kind).map_err(at(&path))? {
-                Slot::Valid(sequence, value) => {
+                Slot::Valid(sequence, value) if accepts(&value) => {
                     if best.as_ref().is_none_or(|(s, _)| *s < sequence) {
                         best = Some((sequence, value));
                     }
                 }
                 Slot::Newer(version) => newer = Some((path, version)),
-                Slot::Invalid => {}
+                Slot::Valid(..) | Slot::Invalid => {}
             }
         }
         if let Some((path, version)) = newer {
@@ -211,6 +224,19 @@ impl Slots {
             None if found => Err(SlotError::Corrupt(base.to_path_buf())),
             None => Err(SlotError::Missing(base.to_path_buf())),
         }
+    }
+
+    /// Every value that can be read, whatever the other files are like: for what is the same in all of them.
+    #[must_use]
+    pub fn readable(disk: &DiskRef, base: &Path, kind: Kind) -> Vec<Vec<u8>> {
+        let value = |i| {
+            let file = disk.open(&slot_path(base, i), Open::Read).ok()?;
+            match decode(&file, kind) {
+                Ok(Slot::Valid(_, value)) => Some(value),
+                Ok(Slot::Newer(_) | Slot::Invalid) | Err(_) => None,
+            }
+        };
+        (0..FILES).filter_map(value).collect()
     }
 
     /// Looks at every file of a set by itself and writes nothing. One that is not valid costs
@@ -243,7 +269,20 @@ impl Slots {
     /// # Errors
     /// [`SlotError::Missing`], [`SlotError::Corrupt`], [`SlotError::Version`], or the disk's.
     pub fn open(disk: &DiskRef, base: &Path, kind: Kind) -> Result<(Self, Vec<u8>), SlotError> {
-        let value = Self::peek(disk, base, kind)?;
+        Self::open_where(disk, base, kind, &|_| true)
+    }
+
+    /// The same of those values alone that are accepted; the others are written over.
+    ///
+    /// # Errors
+    /// As [`Slots::open`].
+    pub fn open_where(
+        disk: &DiskRef,
+        base: &Path,
+        kind: Kind,
+        accepts: &dyn Fn(&[u8]) -> bool,
+    ) -> Result<(Self, Vec<u8>), SlotError> {
+        let value = Self::peek_where(disk, base, kind, accepts)?;
         let mut files = Vec::with_capacity(FILES);
         let mut order = Vec::with_capacity(FILES);
         for i in 0..FILES {
@@ -254,8 +293,8 @@ impl Slots {
             }
             .map_err(at(&path))?;
             let (sequence, same) = match decode(&file, kind).map_err(at(&path))? {
-                Slot::Valid(sequence, found) => (sequence, found == value),
-                Slot::Newer(_) | Slot::Invalid => (0, false),
+                Slot::Valid(sequence, found) if accepts(&found) => (sequence, found == value),
+                Slot::Valid(..) | Slot::Newer(_) | Slot::Invalid => (0, false),
             };
             order.push((sequence, i, same));
             files.push(file);

@@ -79,6 +79,19 @@ pub enum StoreError {
     /// There is no database of this name.
     #[error("there is no database of this name name={0}")]
     DbNotFound(Name),
+    /// There is none of this name that can be read, and one that cannot be, whose name nobody can tell.
+    #[error(
+        "`{}` cannot be read and may be the database name={name}: {why}; mend it (`docdb repair`), or move it \
+         out of the data directory", path.display()
+    )]
+    Unread {
+        /// The name.
+        name: Name,
+        /// The directory.
+        path: PathBuf,
+        /// Why it cannot be read.
+        why: Arc<Self>,
+    },
     /// A database of this name exists.
     #[error("there is a database of this name already name={0}")]
     DbExists(Name),
@@ -270,6 +283,7 @@ impl Coded for StoreError {
                 Code::Unsupported
             }
             Self::DbNotFound(_) => Code::DbNotFound,
+            Self::Unread { why, .. } => why.code(),
             Self::DbExists(_) | Self::BackupTaken { .. } => Code::DbExists,
             Self::DbNotOpen(_) => Code::DbNotOpen,
             Self::SnapshotExpired(_) => Code::SnapshotExpired,
@@ -301,6 +315,7 @@ impl Coded for StoreError {
     fn category(&self) -> Category {
         match self {
             Self::Io { source, .. } => Category::of_io(source),
+            Self::Unread { why, .. } => why.category(),
             Self::Log(error) => error.category(),
             Self::Data(error) => error.category(),
             Self::Index(error) => error.category(),

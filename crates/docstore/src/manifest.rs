@@ -43,6 +43,7 @@ use codec::{Cursor, Writer};
 use crate::error::{Result, StoreError};
 use crate::index::file::FileInfo;
 use crate::location::FileNumber;
+use crate::store;
 
 const KIND: Kind = Kind { magic: *b"DOCDBMAN", version: 1 };
 /// Base name of the slot files.
@@ -231,6 +232,20 @@ pub fn default_name() -> Name {
     Name::new("default").expect("it is a valid name")
 }
 
+/// Whether a directory may be that of a database: what is called `db-` and an identity is that of this one alone.
+fn is_named(dir: &Path, database: DatabaseId) -> bool {
+    let name = dir.file_name().and_then(|name| name.to_str());
+    let identity = name.and_then(|name| name.strip_prefix(store::PREFIX));
+    let identity = identity.filter(|text| store::is_identity(text));
+    identity.is_none_or(|text| text == database.to_string())
+}
+
+/// What is accepted as a value of the manifest in `dir`: not that of another database, which a disk wrote to the
+/// wrong place.
+fn belongs_to(dir: &Path) -> impl Fn(&[u8]) -> bool + '_ {
+    |value| Manifest::decode(value).map_or(true, |manifest| is_named(dir, manifest.database))
+}
+
 /// The slot files of a manifest.
 #[derive(Debug)]
 pub(crate) struct ManifestFile {
@@ -246,18 +261,36 @@ impl ManifestFile {
 
     /// Opens the files in `dir`.
     pub(crate) fn open(disk: &DiskRef, dir: &Path) -> Result<(Self, Manifest)> {
-        let opened = Slots::open(disk, &dir.join(FILE_NAME), KIND);
+        let opened = Slots::open_where(disk, &dir.join(FILE_NAME), KIND, &belongs_to(dir));
         let (slots, value) = opened.map_err(StoreError::slots)?;
         Ok((Self { slots }, Manifest::decode(&value)?))
     }
 
     /// Reads the manifest in `dir` and writes nothing; none when there is none.
     pub(crate) fn peek(disk: &DiskRef, dir: &Path) -> Result<Option<Manifest>> {
-        match Slots::peek(disk, &dir.join(FILE_NAME), KIND) {
+        match Slots::peek_where(disk, &dir.join(FILE_NAME), KIND, &belongs_to(dir)) {
             Ok(value) => Ok(Some(Manifest::decode(&value)?)),
             Err(SlotError::Missing(_)) => Ok(None),
             Err(error) => Err(StoreError::slots(error)),
         }
+    }
+
+    /// Which database it is in `dir`: the same in every file, so that one which can be read is enough.
+    ///
+    /// # Errors
+    /// What keeps all of them from being read.
+    pub(crate) fn identify(disk: &DiskRef, dir: &Path) -> Result<(DatabaseId, Name)> {
+        let values = Slots::readable(disk, &dir.join(FILE_NAME), KIND);
+        let manifests = values.iter().filter_map(|value| Manifest::decode(value).ok());
+        let mut known = manifests.filter(|manifest| is_named(dir, manifest.database));
+        if let Some(manifest) = known.next() {
+            return Ok((manifest.database, manifest.name));
+        }
+        let what = match Self::peek(disk, dir)? {
+            None => "it is missing",
+            Some(_) => "it is that of another database",
+        };
+        Err(StoreError::Manifest(Arc::from(what)))
     }
 
     /// Looks at each of the files in `dir` by itself, writing nothing.

@@ -24,7 +24,7 @@ use crate::manifest::{ManifestFile, default_name};
 use crate::open::{OpenReport, remove_tree};
 use crate::options::Options;
 
-const PREFIX: &str = "db-";
+pub(crate) const PREFIX: &str = "db-";
 const DROPPED: &str = "dropped-";
 const BUILDING: &str = ".new";
 const LOCK_NAME: &str = "LOCK";
@@ -38,7 +38,7 @@ fn is_left(name: &str) -> bool {
 }
 
 /// Whether it is the text of a database's identity: a UUID in its canonical form.
-fn is_identity(text: &str) -> bool {
+pub(crate) fn is_identity(text: &str) -> bool {
     let fits = |(at, byte): (usize, u8)| match at {
         8 | 13 | 18 | 23 => byte == b'-',
         _ => byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte),
@@ -65,6 +65,9 @@ pub struct Store {
     budget: Budget,
     names: Mutex<BTreeMap<Name, Known>>,
     refused: Vec<RefusedDirectory>,
+    /// A directory of a database whose name nobody can tell: it may be any that is not among the others. None of
+    /// those is made, and whoever asks for one is told.
+    may_be_any: Option<(PathBuf, Arc<StoreError>)>,
     _held: Box<dyn Lock>,
 }
 
@@ -110,7 +113,7 @@ pub struct RefusedDirectory {
 
 impl Store {
     /// Opens the data directory `dir`, which is made when it does not exist, with a database
-    /// `default` in it. Databases are opened when they are asked for.
+    /// `default` in it, unless a directory that cannot be read may be that one. Databases are opened when they are asked for.
     ///
     /// One that exists must be ours or as good as empty: what may be in it beforehand are hidden
     /// files, `lost+found`, and what is called `docdb…` or `keys…`.
@@ -119,7 +122,9 @@ impl Store {
     /// `FileOpen` when another process has the directory, or it is somebody else's; the disk's.
     pub fn open(env: &Environment, dir: &Path, options: Options, budget: Budget) -> Result<Self> {
         let store = Self::open_as_is(env, dir, options, budget)?;
-        if !lock(&store.names).contains_key(&default_name()) {
+        let is_known = lock(&store.names).contains_key(&default_name());
+        // It may be the one that cannot be read: a second, empty one would be taken for it.
+        if !is_known && store.may_be_any.is_none() {
             store.create(&default_name())?;
         }
         Ok(store)
@@ -164,6 +169,7 @@ impl Store {
             budget,
             names: Mutex::default(),
             refused: Vec::new(),
+            may_be_any: None,
             _held: held,
         };
         store.discover()?;
@@ -178,27 +184,32 @@ impl Store {
         for entry in entries.into_iter().filter(|entry| entry.kind == EntryKind::Directory) {
             let path = self.dir.join(&entry.name);
             if is_left(&entry.name) {
-                remove_tree(disk, &path)?;
+                // It takes room and nothing else: the databases beside it are served all the same.
+                if let Err(error) = remove_tree(disk, &path) {
+                    let path = path.display();
+                    tracing::warn!(%path, %error, "what was dropped could not be removed");
+                }
                 continue;
             }
-            if !entry.name.starts_with(PREFIX) {
-                continue;
-            }
-            let found = ManifestFile::peek(disk, &path)
-                .and_then(|found| {
-                    let missing = || StoreError::Manifest(Arc::from("it is missing"));
-                    found.ok_or_else(missing)
-                })
-                .and_then(|manifest| {
-                    let twice = names.contains_key(&manifest.name);
-                    let what = "another directory holds a database of the same name";
-                    let error = || StoreError::Manifest(Arc::from(what));
-                    if twice { Err(error()) } else { Ok(manifest) }
+            let Some(identity) = entry.name.strip_prefix(PREFIX) else { continue };
+            let refuse = |what| Err(StoreError::Manifest(Arc::from(what)));
+            let found = if is_identity(identity) {
+                let found = ManifestFile::identify(disk, &path);
+                self.may_be_any = self.may_be_any.take().or_else(|| {
+                    found.as_ref().err().map(|error| (path.clone(), Arc::new(error.clone())))
                 });
+                found
+            } else {
+                refuse("the directory is not called `db-` and an identity")
+            };
+            let found = found.and_then(|(id, name)| match names.contains_key(&name) {
+                true => refuse("another directory holds a database of the same name"),
+                false => Ok((id, name)),
+            });
             match found {
-                Ok(manifest) => {
+                Ok((id, name)) => {
                     let open = Arc::new(Mutex::new(Open::Closed));
-                    names.insert(manifest.name, Known { id: manifest.database, open });
+                    names.insert(name, Known { id, open });
                 }
                 Err(error) => {
                     tracing::error!(path = %path.display(), %error, "not a database");
@@ -239,7 +250,7 @@ impl Store {
     /// Makes a database and opens it.
     ///
     /// # Errors
-    /// `DbExists`; the disk's.
+    /// `DbExists`; that of a directory which cannot be read and may be the one of this name; the disk's.
     pub fn create(&self, name: &Name) -> Result<Database> {
         let made = self.make(name, |id, path| {
             let options = self.options.clone();
@@ -288,6 +299,7 @@ impl Store {
             if names.get(name).is_some_and(|known| !self.is_nothing(known)) {
                 return Err(StoreError::DbExists(name.clone()));
             }
+            self.unread(name)?;
             names.insert(name.clone(), Known { id, open: Arc::clone(&open) });
         }
         match build(id, &self.path_of(id)) {
@@ -317,7 +329,20 @@ impl Store {
     fn known(&self, name: &Name) -> Result<(DatabaseId, Arc<Mutex<Open>>)> {
         let names = lock(&self.names);
         let known = names.get(name).map(|known| (known.id, Arc::clone(&known.open)));
-        known.ok_or_else(|| StoreError::DbNotFound(name.clone()))
+        known.ok_or_else(|| self.missing(name))
+    }
+
+    /// Why there is no database of a name that is not among those that are listed: `DbNotFound`, or the error of
+    /// a directory that may be its.
+    #[must_use]
+    pub fn missing(&self, name: &Name) -> StoreError {
+        self.unread(name).err().unwrap_or_else(|| StoreError::DbNotFound(name.clone()))
+    }
+
+    /// Refuses a name that is not known while a directory may be that of its database.
+    fn unread(&self, name: &Name) -> Result<()> {
+        let Some((path, why)) = &self.may_be_any else { return Ok(()) };
+        Err(StoreError::Unread { name: name.clone(), path: path.clone(), why: Arc::clone(why) })
     }
 
     /// The database of this name, opened if it is not. Keeps no lock on one that is refused.

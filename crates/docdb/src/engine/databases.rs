@@ -49,10 +49,14 @@ impl Engine {
     /// The database of this name, open or not.
     ///
     /// # Errors
-    /// `DbNotFound`.
+    /// `DbNotFound`; that of a directory which cannot be read and may be the one of this name.
     pub fn database(&self, name: &Name) -> Result<Arc<Served>> {
         let databases = self.databases.read().unwrap_or_else(std::sync::PoisonError::into_inner);
         databases.get(name).cloned().ok_or_else(|| {
+            let missing = self.store.missing(name);
+            if !error_is_not_found(&missing) {
+                return missing.into();
+            }
             let what = format!("there is no database of this name; create it first name={name}");
             EngineError::new(Code::DbNotFound, what)
         })

@@ -3,12 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use base::error::{Code, Coded as _};
-use base::io::Open;
+use base::io::{Open, write_all_at};
 use base::memory::Budget;
-use docstore::{Store, StoreError};
+use base::words::Name;
+use docstore::{DEFAULT_COLLECTION, Store, StoreError, Write, default_name};
 use sim::FaultDisk;
 
-use super::world::{clock, env, small};
+use super::world::{clock, document, env, id, small};
 
 const DATA: &str = "/data";
 
@@ -67,4 +68,93 @@ fn only_what_an_interrupted_creation_or_drop_has_left_is_removed() {
     let there = |name: &str| disk.shared().stat(&at(name)).unwrap().is_some();
     assert!(kept.iter().all(|name| there(name)));
     assert!(left.iter().all(|name| !there(name)));
+}
+
+fn slots(store: &Store, name: &Name) -> [PathBuf; 3] {
+    let path = store.database(name).unwrap().path().to_path_buf();
+    [0, 1, 2].map(|slot| path.join(format!("MANIFEST.{slot}")))
+}
+
+fn overwrite(disk: &FaultDisk, path: &Path, bytes: &[u8]) {
+    let file = disk.shared().open(path, Open::Write).unwrap();
+    file.set_len(bytes.len() as u64).unwrap();
+    write_all_at(&*file, bytes, 0).unwrap();
+    file.sync_all().unwrap();
+}
+
+/// Two databases with a document each, closed.
+fn two() -> (FaultDisk, [(Name, [PathBuf; 3]); 2]) {
+    let disk = with(&[]);
+    let store = open(&disk).unwrap();
+    let names = [default_name(), Name::new("shop").unwrap()];
+    store.create(&names[1]).unwrap();
+    let databases = names.map(|name| {
+        let database = store.database(&name).unwrap();
+        database.write(Write::upsert(DEFAULT_COLLECTION, id(7), document(1))).unwrap();
+        let paths = slots(&store, &name);
+        (name, paths)
+    });
+    store.close().unwrap();
+    (disk, databases)
+}
+
+fn has_its_document(store: &Store, name: &Name) {
+    let database = store.database(name).unwrap();
+    assert!(database.get(DEFAULT_COLLECTION, &id(7)).unwrap().is_some(), "{name}");
+}
+
+#[test]
+fn a_database_that_cannot_be_read_is_not_replaced_by_an_empty_one() {
+    let (disk, databases) = two();
+    for (at, (name, slots)) in databases.iter().enumerate() {
+        let whole = slots.each_ref().map(|path| disk.peek(path).unwrap());
+        for path in slots {
+            overwrite(&disk, path, b"nonsense");
+        }
+        let before = disk.shared().list(Path::new(DATA)).unwrap();
+        let store = open(&disk).unwrap();
+        assert_eq!(store.refused().len(), 1);
+        let other = Name::new("other").unwrap();
+        for refused in [
+            store.database(name).unwrap_err(),
+            store.create(name).unwrap_err(),
+            store.create(&other).unwrap_err(),
+        ] {
+            assert_eq!(refused.code(), Code::CorruptRecord, "{refused}");
+            let dir = slots[0].parent().unwrap().display().to_string();
+            assert!(refused.to_string().contains(&dir), "{refused}");
+        }
+        has_its_document(&store, &databases[1 - at].0);
+        drop(store);
+        assert_eq!(disk.shared().list(Path::new(DATA)).unwrap(), before, "nothing is made");
+        for (path, bytes) in slots.iter().zip(whole) {
+            overwrite(&disk, path, &bytes);
+        }
+        let store = open(&disk).unwrap();
+        databases.iter().for_each(|(name, _)| has_its_document(&store, name));
+        store.create(&other).unwrap();
+        store.drop_database(&other).unwrap();
+    }
+}
+
+#[test]
+fn a_manifest_of_another_database_is_none_of_this_one() {
+    let (disk, [ours, (theirs, from)]) = two();
+    // Theirs is the newer one by far.
+    let store = open(&disk).unwrap();
+    for _ in 0..5 {
+        let database = store.database(&theirs).unwrap();
+        database.write(Write::upsert(DEFAULT_COLLECTION, id(8), document(1))).unwrap();
+        store.close_database(&theirs).unwrap();
+    }
+    drop(store);
+    for (path, from) in ours.1.iter().zip(&from) {
+        overwrite(&disk, path, &disk.peek(from).unwrap());
+        for _ in 0..2 {
+            let store = open(&disk).unwrap();
+            has_its_document(&store, &ours.0);
+            has_its_document(&store, &theirs);
+            assert!(store.refused().is_empty(), "{:?}", store.refused());
+        }
+    }
 }
