@@ -17,9 +17,11 @@ pub fn run(data: &[u8]) {
     own(data);
     let snappy = snap::raw::Encoder::new().compress_vec(data).expect("inputs are short");
     assert_eq!(loki::uncompressed_bytes(&snappy), Ok(data.len()));
-    for read in
-        [loki::json(data), loki::protobuf(data, UNPACKED_MAX), loki::protobuf(&snappy, UNPACKED_MAX)]
-    {
+    for read in [
+        loki::json(data),
+        loki::protobuf(data, UNPACKED_MAX),
+        loki::protobuf(&snappy, UNPACKED_MAX),
+    ] {
         match read {
             Ok(entries) => drop(are_entries(entries)),
             Err(refused) => is_refusal(&refused),

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use docdb::log_search::conditions;
 use logstore::{
-    Background, BatchedSqliteStorage, Entry, Environment, Filter, FullText, LogStorage as _, Options,
-    PAGE_MAX, Query, Seal, StoredEntry, TERMS_MAX, TextQuery, UnixNanos,
+    Background, BatchedSqliteStorage, Entry, Environment, Filter, FullText, LogStorage as _,
+    Options, PAGE_MAX, Query, Seal, StoredEntry, TERMS_MAX, TextQuery, UnixNanos,
 };
 
 /// Messages that searches look through. Together they have every word of the seeds.
@@ -104,8 +104,12 @@ pub fn run(data: &[u8]) {
     BED.with_borrow_mut(|bed| {
         let bed = bed.get_or_insert_with(Bed::new);
         let filter = Filter::default().text(text);
-        let expect: Vec<_> =
-            bed.entries.iter().filter(|stored| filter.matches(&stored.view())).map(|s| s.id).collect();
+        let expect: Vec<_> = bed
+            .entries
+            .iter()
+            .filter(|stored| filter.matches(&stored.view()))
+            .map(|s| s.id)
+            .collect();
         for store in &bed.stores {
             let query = Query { limit: PAGE_MAX, ..Query::new(filter.clone()) };
             let page = store.search(&query).expect("nothing that is typed is an error");

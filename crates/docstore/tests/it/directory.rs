@@ -71,36 +71,36 @@ fn only_what_an_interrupted_creation_or_drop_has_left_is_removed() {
 }
 
 fn slots(store: &Store, name: &Name) -> [PathBuf; 3] {
-    let path = store.database(name).unwrap().path().to_path_buf();
+    let path = store.database(name).expect("no faults").path().to_path_buf();
     [0, 1, 2].map(|slot| path.join(format!("MANIFEST.{slot}")))
 }
 
 fn overwrite(disk: &FaultDisk, path: &Path, bytes: &[u8]) {
-    let file = disk.shared().open(path, Open::Write).unwrap();
-    file.set_len(bytes.len() as u64).unwrap();
-    write_all_at(&*file, bytes, 0).unwrap();
-    file.sync_all().unwrap();
+    let file = disk.shared().open(path, Open::Write).expect("no faults");
+    file.set_len(bytes.len() as u64).expect("no faults");
+    write_all_at(&*file, bytes, 0).expect("no faults");
+    file.sync_all().expect("no faults");
 }
 
 /// Two databases with a document each, closed.
 fn two() -> (FaultDisk, [(Name, [PathBuf; 3]); 2]) {
     let disk = with(&[]);
-    let store = open(&disk).unwrap();
-    let names = [default_name(), Name::new("shop").unwrap()];
-    store.create(&names[1]).unwrap();
+    let store = open(&disk).expect("no faults");
+    let names = [default_name(), Name::new("shop").expect("it is a name")];
+    store.create(&names[1]).expect("no faults");
     let databases = names.map(|name| {
-        let database = store.database(&name).unwrap();
-        database.write(Write::upsert(DEFAULT_COLLECTION, id(7), document(1))).unwrap();
+        let database = store.database(&name).expect("no faults");
+        database.write(Write::upsert(DEFAULT_COLLECTION, id(7), document(1))).expect("no faults");
         let paths = slots(&store, &name);
         (name, paths)
     });
-    store.close().unwrap();
+    store.close().expect("no faults");
     (disk, databases)
 }
 
 fn has_its_document(store: &Store, name: &Name) {
-    let database = store.database(name).unwrap();
-    assert!(database.get(DEFAULT_COLLECTION, &id(7)).unwrap().is_some(), "{name}");
+    let database = store.database(name).expect("no faults");
+    assert!(database.get(DEFAULT_COLLECTION, &id(7)).expect("no faults").is_some(), "{name}");
 }
 
 #[test]
