@@ -218,19 +218,17 @@ impl Client {
         Some(self.receive("PUT").status)
     }
 
-    /// Posts lines of JSON; says whether they were acknowledged before the connection was gone.
-    pub(crate) fn try_post(&mut self, path: &str, body: &str) -> bool {
+    /// Posts lines of JSON; none when the connection was gone before they were answered.
+    pub(crate) fn try_post(&mut self, path: &str, body: &str) -> Option<u16> {
         let head =
             format!("POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: {}\r\n\r\n", body.len());
-        if self.stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).is_err() {
-            return false;
-        }
+        self.stream.write_all(&[head.as_bytes(), body.as_bytes()].concat()).ok()?;
         while !self.read.windows(4).any(|w| w == b"\r\n\r\n") {
             if self.fill() == 0 {
-                return false;
+                return None;
             }
         }
-        self.receive("POST").status == 200
+        Some(self.receive("POST").status)
     }
 
     /// Reads one answer.

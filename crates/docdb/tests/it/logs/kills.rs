@@ -57,12 +57,19 @@ fn over_http(address: SocketAddr, name: &str, answered: &AtomicU64) -> Sent {
         let line =
             |message: &String| format!("{{\"app_name\":\"{APP}\",\"message\":\"{message}\"}}\n");
         let body: String = messages.iter().map(line).collect();
-        if !client.try_post("/v1/logs/ingest", &body) {
-            sent.open.extend(messages);
-            break;
+        match client.try_post("/v1/logs/ingest", &body) {
+            Some(200) => {
+                answered.fetch_add(1, Ordering::AcqRel);
+                sent.acknowledged.extend(messages);
+            }
+            // The sender over syslog has filled the queue: nothing of the request was stored.
+            Some(429) => {}
+            // The server ends, or is gone.
+            Some(_) | None => {
+                sent.open.extend(messages);
+                break;
+            }
         }
-        answered.fetch_add(1, Ordering::AcqRel);
-        sent.acknowledged.extend(messages);
     }
     sent
 }
