@@ -92,9 +92,9 @@ fn entries(count: u64) -> Vec<StoredEntry> {
     let entry = |n: u64| {
         let time = UnixNanos(1_000 + i64::try_from(n * 37 % 100).unwrap_or(0));
         let mut entry = Entry::new(time, format!("disk full: request {n}"))
-            .from_app(format!("host{}", n % 3), if n % 2 == 0 { "nginx" } else { "" })
+            .from_app(format!("host{}", n % 3), if n.is_multiple_of(2) { "nginx" } else { "" })
             .with_severity(Severity::ALL[usize::try_from(n % 8).unwrap_or(0)]);
-        entry.marks = if n % 5 == 0 { Marks::CUT } else { Marks::NONE };
+        entry.marks = if n.is_multiple_of(5) { Marks::CUT } else { Marks::NONE };
         entry.structured_data = format!("{{\"n\":{n}}}");
         StoredEntry { id: EntryId(n * 2 + 1), entry }
     };
