@@ -3,6 +3,10 @@
 
 use std::process::ExitCode;
 
+/// Documents are allocated by one thread and freed by another, which the allocator of glibc is slow at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     // Not locked for as long as the command runs: the threads of a server write there too.
     let environment = std::env::vars_os().collect();

@@ -29,6 +29,10 @@ use base::io::RealDisk;
 use crate::cases::Cases;
 use crate::servers::Servers;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let first = std::env::args_os().nth(1);
     if first.as_ref().is_some_and(|first| first == "serve") {

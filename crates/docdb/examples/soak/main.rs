@@ -38,6 +38,10 @@ use samples::Samples;
 use server::{Ending, Server};
 use verdict::Verdict;
 
+/// As in the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Lives of the server whose answers are checked as one history.
 const LIVES_PER_EPOCH: u64 = 4;
 
