@@ -4,6 +4,9 @@ use std::io;
 
 use base::rng::Rng;
 
+/// Documents of a page.
+pub(crate) const PAGE: u64 = 250;
+
 /// One request.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ask<'a> {
@@ -13,6 +16,8 @@ pub(crate) enum Ask<'a> {
     Get(u64),
     /// Deletes one.
     Delete(u64),
+    /// Reads [`PAGE`] documents, beginning with this one.
+    Page(u64),
 }
 
 /// A protocol, as one connection speaks it.
@@ -34,6 +39,8 @@ pub(crate) enum Mix {
     Puts,
     /// Reads of documents that are there.
     Gets,
+    /// Reads of pages of documents that are there: much work for a server and little to transfer it.
+    Pages,
     /// Of ten requests four read, three write to documents that are there, two write new ones, and one
     /// deletes one of these.
     Mixed,
@@ -67,6 +74,7 @@ impl Plan {
         let kind = match self.mix {
             Mix::Puts => 4,
             Mix::Gets => 0,
+            Mix::Pages => return Ask::Page(id.min(self.loaded.saturating_sub(PAGE))),
             Mix::Mixed => self.rng.below(10),
         };
         match kind {

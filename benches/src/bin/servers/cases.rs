@@ -125,8 +125,17 @@ fn pairs(ms: u64, loaded: u64) -> Vec<Pair> {
     let puts = |target, pipeline| load(target, Mix::Puts, pipeline, SMALL);
     let gets = |target, pipeline| load(target, Mix::Gets, pipeline, SMALL);
     let mixed = |target, pipeline| load(target, Mix::Mixed, pipeline, LARGE);
+    let pages = |target| load(target, Mix::Pages, 1, SMALL);
     let mut all = durable(puts);
     all.extend(reads(gets, puts));
+    all.push(Pair {
+        name: "pages-workers",
+        operation: "page of 250 documents of 256 B, 64 connections",
+        peer: "one worker",
+        aim: Some(1.0),
+        ours: pages(Target::Socket(1)),
+        its: pages(Target::OneWorker),
+    });
     all.extend(mixtures(mixed));
     all
 }

@@ -21,6 +21,7 @@ impl Wire for Requests {
                 out.extend_from_slice(document);
             }
             Ask::Get(id) => write!(out, "GET {path}{id} HTTP/1.1\r\nhost: a\r\n\r\n")?,
+            Ask::Page(_) => return Err(io::ErrorKind::Unsupported.into()),
             Ask::Delete(id) => write!(out, "DELETE {path}{id} HTTP/1.1\r\nhost: a\r\n\r\n")?,
         }
         Ok(())

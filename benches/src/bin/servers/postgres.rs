@@ -111,6 +111,7 @@ impl Wire for Statements {
         let (name, id, document) = match ask {
             Ask::Put(id, document) => ("put", id, Some(document)),
             Ask::Get(id) => ("get", id, None),
+            Ask::Page(_) => return Err(io::ErrorKind::Unsupported.into()),
             Ask::Delete(id) => ("delete", id, None),
         };
         let id = id.to_string();

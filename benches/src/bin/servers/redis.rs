@@ -20,6 +20,7 @@ impl Wire for Resp {
         let (name, id, document) = match ask {
             Ask::Put(id, document) => ("SET", id, Some(document)),
             Ask::Get(id) => ("GET", id, None),
+            Ask::Page(_) => return Err(io::ErrorKind::Unsupported.into()),
             Ask::Delete(id) => ("DEL", id, None),
         };
         write!(out, "*{}\r\n", 2 + u8::from(document.is_some()))?;

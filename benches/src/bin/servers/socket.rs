@@ -5,11 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 
 use client::wire::{
-    Answer, Call, ExecuteMode, Hello, Op, OpResult, OpenMode, PREFIX_BYTES, Request, Response,
-    Welcome,
+    Answer, Call, Cursor, ExecuteMode, Hello, Id, Op, OpResult, OpenMode, PREFIX_BYTES, Request,
+    Response, ScanCall, Welcome,
 };
 
-use crate::ask::{Ask, Wire};
+use crate::ask::{Ask, PAGE, Wire};
 
 /// A connection on which a database is open.
 #[derive(Debug)]
@@ -52,6 +52,16 @@ impl Wire for Frames {
             Ask::Put(id, document) => Op::upsert("default", id, document),
             Ask::Get(id) => Op::read("default", id),
             Ask::Delete(id) => Op::delete("default", id),
+            Ask::Page(id) => {
+                let to = Some(Id::U64(id + PAGE));
+                let cursor =
+                    Cursor::Range { from: Some(Id::U64(id)), after: false, to, before: true };
+                let limit = u32::try_from(PAGE).map_err(io::Error::other)?;
+                let call = Call::Scan(ScanCall { collection: "default", cursor, limit });
+                return Request::new(self.id, self.database, call)
+                    .encode(out)
+                    .map_err(io::Error::other);
+            }
         };
         let ops = [op];
         let call = Call::Execute { ops: ops.as_slice().into(), mode: ExecuteMode::Atomic };
@@ -66,6 +76,9 @@ impl Wire for Frames {
         let Some(body) = rest.get(..len) else { return Ok(None) };
         let response = Response::decode(body).map_err(io::Error::other)?;
         match &response.outcome {
+            Ok(Answer::Page(page)) if page.documents.len() as u64 == PAGE => {
+                Ok(Some(PREFIX_BYTES + len))
+            }
             Ok(Answer::Executed(executed))
                 if !executed.results.iter().any(|r| matches!(r, OpResult::Failed(_))) =>
             {
