@@ -27,7 +27,7 @@ mod validate;
 mod work;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -39,8 +39,8 @@ use base::error::{Code, Coded};
 use base::memory::Budget;
 use base::words::Name;
 use base::workers::pool::{Pool, PoolOptions, Start};
-use docstore::Store;
-use wal::Environment;
+use docstore::{Store, StoreError};
+use wal::{Environment, WalError};
 
 pub use collections::{CollectionInfo, DropCollection};
 pub use documents::{Op, OpAnswer, OpAnswers, OpKind, Scan, ScanPage, Together};
@@ -144,7 +144,8 @@ impl Engine {
         options.store.rule = Some(namespaces::search_rule());
         let clock = ClockRef::clone(&env.clock);
         let budget = Budget::new("process", options.memory_bytes);
-        let store = Store::open(&env, &options.dir, options.store.clone(), budget.clone())?;
+        let opened = Store::open(&env, &options.dir, options.store.clone(), budget.clone());
+        let store = opened.map_err(|error| not_opened(error, &options.dir))?;
         let scheduler = Scheduler::new(options.scheduler.clone(), ClockRef::clone(&clock));
         let pool = |name: &str, workers: usize, queue_max| {
             Pool::new(PoolOptions {
@@ -310,6 +311,19 @@ impl Engine {
         let logs = self.logs.as_ref().map_or(Ok(()), |logs| logs.close(self.options.logs_close));
         closed.and(logs)
     }
+}
+
+/// Why a data directory was not opened; of one that is in use, what there is to do.
+fn not_opened(error: StoreError, dir: &Path) -> EngineError {
+    if let StoreError::Log(WalError::Locked(_)) = &error {
+        let what = format!(
+            "the data directory `{}` is in use: a server, or a docdb command, has it open; stop that \
+             one, or choose another directory with --data-dir",
+            dir.display()
+        );
+        return EngineError::new(Code::FileOpen, what);
+    }
+    error.into()
 }
 
 impl Drop for Engine {

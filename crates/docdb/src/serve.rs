@@ -93,6 +93,21 @@ fn failed(error: impl Coded + std::fmt::Display) -> io::Error {
     io::Error::other(format!("{error} code={code}"))
 }
 
+/// What can be done about an address where nobody can listen, by the `flag` that names it.
+pub(crate) fn advice(error: &io::Error, flag: &str) -> String {
+    let kind = error.kind();
+    let what = if kind == io::ErrorKind::AddrInUse {
+        "another program, or another docdb, listens there: stop it, or choose another address"
+    } else if kind == io::ErrorKind::PermissionDenied {
+        "ports below 1024 are not for everybody: choose another"
+    } else if kind == io::ErrorKind::AddrNotAvailable {
+        "it is no address of this machine: choose another"
+    } else {
+        return String::new();
+    };
+    format!("; {what} with --{flag}")
+}
+
 /// The engine's options out of the configuration.
 #[must_use]
 pub fn options(config: &Config) -> EngineOptions {
@@ -217,7 +232,8 @@ async fn start_http(
     let surface = Surface::new(Arc::clone(engine), auth, http.clone()).map_err(failed)?;
     let listening = listen(surface, guard.tls.clone(), connections_max()).await;
     let listening = listening.map_err(|error| {
-        io::Error::other(format!("cannot listen, address={} error={error}", http.listen))
+        let advice = advice(&error, "http");
+        io::Error::other(format!("cannot listen, address={} error={error}{advice}", http.listen))
     })?;
     let tls = guard.tls.is_some();
     tracing::info!(address = %listening.address, tls, "HTTP listens");
@@ -239,8 +255,10 @@ fn start_socket(
     let auth = Arc::clone(&guard.auth);
     let surface = ipc::Surface::new(Arc::clone(engine), auth, options).map_err(failed)?;
     let path = socket.path.display();
-    let listening = ipc::listen(surface, connections_max())
-        .map_err(|error| io::Error::other(format!("cannot listen, socket={path} error={error}")))?;
+    let listening = ipc::listen(surface, connections_max()).map_err(|error| {
+        let advice = advice(&error, "socket");
+        io::Error::other(format!("cannot listen, socket={path} error={error}{advice}"))
+    })?;
     tracing::info!(socket = %path, "the socket listens");
     Ok(Some(listening))
 }

@@ -66,6 +66,8 @@ fn a_second_process_on_the_same_data_is_told_so() {
     assert_eq!(second.status.code(), Some(1));
     let said = String::from_utf8(second.stderr).unwrap();
     assert!(said.contains("code=FileOpen"), "{said}");
+    let advice = "is in use: a server, or a docdb command, has it open";
+    assert!(said.contains(advice) && said.contains("--data-dir"), "{said}");
     server.signal("-TERM");
     assert_eq!(server.code(), Some(0));
 }
@@ -87,6 +89,7 @@ fn a_server_that_cannot_start_says_why() {
     let (code, said) = run_with(&dir.path().join("other"), &taken);
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("cannot listen") && said.contains(&taken), "{said}");
+    assert!(said.contains("listens there") && said.contains("with --http"), "{said}");
     let (code, said) = run_with(&dir.path().join("other"), "0.0.0.0:0");
     assert_eq!(code, Some(1), "{said}");
     assert!(said.contains("beyond loopback") && said.contains("docdb key add"), "{said}");
