@@ -24,6 +24,8 @@ mod mapped;
 
 pub use mapped::json;
 
+/// What is said to a sender of something else.
+pub const ELSEWHERE: &str = "entries as JSON go to /v1/logs/ingest";
 /// Where the entries came from, as they say.
 const SOURCE: &str = "otlp";
 /// Longest record and longest resource; longer ones are refused.

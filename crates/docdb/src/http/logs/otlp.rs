@@ -70,7 +70,11 @@ async fn store(mut call: Call) -> Result<Response> {
             Ok(respond::bytes(StatusCode::OK, media, otlp::answer(rejected, WHY)))
         }
         _ => {
-            let what = "the Content-Type is neither application/json nor application/x-protobuf";
+            let what = format!(
+                "the Content-Type is neither application/json nor {PROTOBUF}, which are those of \
+                 OTLP; {}",
+                otlp::ELSEWHERE
+            );
             let failure = Failure::new(Code::Unsupported, what);
             Err(failure.with_status(StatusCode::UNSUPPORTED_MEDIA_TYPE))
         }

@@ -2,20 +2,27 @@
 //! numbers, ids in hexadecimal.
 //!
 //! As in Protocol Buffers, a record that is not as it should be is refused by itself, and what is
-//! around it is refused as a whole.
+//! around it is refused as a whole. An object of other members alone is somebody's log entry at the
+//! wrong address: it is refused, because an answer of success would make its sender forget it. An
+//! empty object is an export of nothing.
+
+use std::collections::BTreeMap;
 
 use logstore::UnixNanos;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::{Map, Value};
 
-use super::{DEPTH_MAX, Export, Origin, Record, Result};
+use super::{DEPTH_MAX, ELSEWHERE, Export, Origin, Record, Result};
 use crate::ingest::decoded::Undecoded;
+
+/// Characters of a member's name that an error shows.
+const NAME_CHARS_SHOWN: usize = 64;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Request {
-    #[serde(default)]
-    resource_logs: Vec<ResourceLogs>,
+    resource_logs: Option<Vec<ResourceLogs>>,
 }
 
 #[derive(Deserialize)]
@@ -66,6 +73,11 @@ struct Mapped {
     event_name: String,
 }
 
+/// Why a request is none.
+fn malformed(why: impl std::fmt::Display) -> Undecoded {
+    Undecoded::malformed(format!("it is no export request of OTLP: {why}; {ELSEWHERE}"))
+}
+
 /// Reads JSON.
 ///
 /// # Errors
@@ -73,14 +85,14 @@ struct Mapped {
 pub fn json(body: &[u8], received: UnixNanos) -> Result<Export> {
     // The library would take an array for an object.
     if !body.trim_ascii_start().starts_with(b"{") {
-        return Err(Undecoded::malformed("the body is no JSON object"));
+        return Err(malformed("the body is no JSON object"));
     }
-    let malformed = |error: serde_json::Error| {
-        Undecoded::malformed(format!("it is no export request: {error}"))
-    };
     let request: Request = serde_json::from_slice(body).map_err(malformed)?;
     let mut export = Export::default();
-    for of_resource in request.resource_logs {
+    let Some(resources) = request.resource_logs else {
+        return nothing_else(body).map(|()| export);
+    };
+    for of_resource in resources {
         let resource = of_resource.resource.map(|resource| pairs(resource.attributes));
         let mut origin = Origin { resource: resource.unwrap_or_default(), scope: Map::new() };
         for of_scope in of_resource.scope_logs {
@@ -94,6 +106,20 @@ pub fn json(body: &[u8], received: UnixNanos) -> Result<Export> {
         }
     }
     Ok(export)
+}
+
+/// Refuses an object that has members, none of which is the one that was looked for. Members beside
+/// that one would be ignored, as the protocol wants.
+fn nothing_else(body: &[u8]) -> Result<()> {
+    let members: BTreeMap<String, IgnoredAny> = serde_json::from_slice(body).map_err(malformed)?;
+    let is_known = |name: &str| name == "resourceLogs";
+    match members.into_keys().find(|name| !is_known(name)) {
+        None => Ok(()),
+        Some(name) => {
+            let shown: String = name.chars().take(NAME_CHARS_SHOWN).collect();
+            Err(malformed(format!("it has {shown:?} and no \"resourceLogs\"")))
+        }
+    }
 }
 
 fn scope(scope: Described) -> Map<String, Value> {

@@ -155,7 +155,29 @@ fn what_is_no_request_is_refused() {
     for text in ["", "[]", r#"{"resourceLogs":7}"#, r#"{"resourceLogs":[{"scopeLogs":[7]}]}"#] {
         assert!(matches!(json(text.as_bytes(), NOW), Err(Undecoded::Malformed(_))), "{text}");
     }
-    assert_eq!(json(b"{}", NOW).unwrap().entries.len(), 0);
+}
+
+#[test]
+fn an_export_of_nothing_is_taken_and_somebodys_entry_is_sent_elsewhere() {
+    for nothing in ["{}", " { } ", r#"{"resourceLogs":[]}"#, r#"{"resourceLogs":null}"#] {
+        assert_eq!(json(nothing.as_bytes(), NOW).unwrap().entries.len(), 0, "{nothing}");
+    }
+    // Members beside the known one are those of a later version of the protocol.
+    let later = r#"{"resourceLogs":[{"scopeLogs":[{"logRecords":[{}]}]}],"later":1}"#;
+    assert_eq!(json(later.as_bytes(), NOW).unwrap().entries.len(), 1);
+    for other in [
+        r#"{"message":"disk full"}"#,
+        r#"{"resource_logs":[]}"#,
+        r#"{"resourceLogs":null,"message":"x"}"#,
+        r#"{"message":"one"}
+           {"message":"two"}"#,
+        r#"[{"message":"one"}]"#,
+    ] {
+        let refused = json(other.as_bytes(), NOW).unwrap_err().to_string();
+        assert!(refused.ends_with("entries as JSON go to /v1/logs/ingest"), "{other}: {refused}");
+    }
+    let long = format!("{{\"{}\":0}}", "x".repeat(10_000));
+    assert!(json(long.as_bytes(), NOW).unwrap_err().to_string().len() < 200);
 }
 
 #[test]

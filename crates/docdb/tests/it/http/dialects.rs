@@ -91,6 +91,10 @@ fn an_export_of_otlp_is_answered_in_its_encoding() {
     let answer = send(&world, "/v1/logs", &[JSON], by_json.to_string().as_bytes());
     assert_eq!(answer.json()["partialSuccess"]["rejectedLogRecords"], "1");
     assert_eq!(send(&world, "/v1/logs", &[JSON], b"{}").json(), json!({}));
+    let entry = send(&world, "/v1/logs", &[JSON], b"{\"message\":\"at the wrong address\"}");
+    entry.is_failure(400, "InvalidJson");
+    let said = entry.json()["error"]["message"].as_str().unwrap().to_owned();
+    assert!(said.contains("resourceLogs") && said.contains("/v1/logs/ingest"), "{said}");
     let answer = send(&world, "/v1/logs", &[PROTOBUF], &export(&[b"\x0b", &record("kept")]));
     assert_eq!((answer.status, &answer.body[2..4]), (200, &[0x08, 1][..]));
     let found = found(&world, "otlp");
