@@ -81,6 +81,7 @@ impl Engine {
         // Counted as used now, or it might be closed as idle at once.
         _ = served.with(self.clock.now(), |_| ());
         self.databases_mut().insert(name.clone(), Arc::clone(&served));
+        tracing::info!(database = %name, uuid = %id, "a database was made");
         served
     }
 
@@ -107,6 +108,7 @@ impl Engine {
             return Err(error.into());
         }
         self.forget(&served);
+        tracing::info!(database = %name, uuid = %served.id(), "a database was dropped");
         Ok(())
     }
 

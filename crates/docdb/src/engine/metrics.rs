@@ -16,6 +16,9 @@ use base::metrics::{
 use super::Engine;
 use super::error::EngineError;
 
+/// Characters that are told of where a slow operation went to.
+const ABOUT_CHARS_MAX: usize = 200;
+
 const DURATIONS: Kind = Kind::Histogram { bounds: DURATION_BUCKETS_NANOS };
 
 macro_rules! definitions {
@@ -330,8 +333,15 @@ impl Meters {
 }
 
 impl Engine {
-    /// Counts an operation, and its error where it is answered.
-    pub fn note_answered(&self, operation: Operation, took: Duration, error: Option<&EngineError>) {
+    /// Counts an operation, and its error where it is answered. One that was slow is told of, with
+    /// what `about` says of it: where it went to, no content.
+    pub fn note_answered(
+        &self,
+        operation: Operation,
+        took: Duration,
+        error: Option<&EngineError>,
+        about: impl FnOnce() -> String,
+    ) {
         if let Some(error) = error {
             self.track(error);
         }
@@ -339,7 +349,8 @@ impl Engine {
         let slow = self.options.slow_after;
         if !slow.is_zero() && took >= slow && !operation.takes_its_time() {
             let took_ms = crate::reports::millis(took);
-            tracing::warn!(operation = operation.name(), took_ms, "an operation was slow");
+            let about: String = about().chars().take(ABOUT_CHARS_MAX).collect();
+            tracing::warn!(operation = operation.name(), about, took_ms, "an operation was slow");
         }
     }
 }

@@ -372,7 +372,8 @@ fn every_metric_is_well_formed_and_alive_after_some_work() {
     let served = world.served("default");
     world.execute("default", vec![upsert(1, "1")], Together::Atomic).unwrap();
     ask(|reply| world.engine.checkpoint(&served, reply)).unwrap();
-    world.engine.note_answered(metrics::Operation::Get, Duration::from_millis(1), None);
+    let about = String::new;
+    world.engine.note_answered(metrics::Operation::Get, Duration::from_millis(1), None, about);
     let text = ask(|reply| {
         world.engine.render_metrics(base::metrics::Format::Prometheus, reply);
     });

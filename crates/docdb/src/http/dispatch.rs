@@ -75,6 +75,7 @@ pub(super) async fn serve(
     request: Request,
 ) -> Response {
     let started = surface.engine.clock().now();
+    let uri = request.uri().clone();
     let (parts, body) = request.into_parts();
     let id = surface.ids.of(&parts.headers);
     let work = answer(Arc::clone(&surface), route, parts, body, started);
@@ -88,7 +89,9 @@ pub(super) async fn serve(
     };
     let took = surface.engine.clock().now().since(started);
     let error = result.as_ref().err().map(|failure| failure.error.clone());
-    surface.engine.note_answered(route.operation, took, error.as_ref());
+    // What the query of a URL says is content.
+    let about = || uri.path().to_owned();
+    surface.engine.note_answered(route.operation, took, error.as_ref(), about);
     let (name, dialect) = (route.name, route.dialect());
     let response = result.unwrap_or_else(|failure| told(&failure, &id, name, dialect));
     let response = named(response, &id);

@@ -120,7 +120,8 @@ async fn export(call: Call, collection: Name) -> Result<Response> {
         async move {
             let Some((found, scan)) = state else {
                 let took = engine.clock().now().since(started);
-                engine.note_answered(Operation::Export, took, None);
+                let about = || format!("export of {}", database.name());
+                engine.note_answered(Operation::Export, took, None, about);
                 return Ok(None);
             };
             let mut text = Vec::new();

@@ -13,10 +13,12 @@
 //! - A connection holds one message, one piece of what was read and the entries of that piece; its
 //!   memory is reserved when it is accepted ([`CONNECTION_BYTES`]).
 //! - When the server stops, what was read is stored, and nothing more is read.
+//! - Whoever is not read is counted, and told of in the server's log ([`notices`]).
 
 mod connection;
 mod datagrams;
 mod meters;
+mod notices;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -39,6 +41,7 @@ use crate::tls::ServerTls;
 
 pub use meters::ALL as METRICS;
 use meters::{Meters, Protocol, Refusal};
+use notices::Notices;
 
 /// Memory of a connection.
 pub const CONNECTION_BYTES: u64 = 200 * 1024;
@@ -58,6 +61,7 @@ struct Shared {
     /// How long a message waits for its next line.
     join_within: Duration,
     meters: Meters,
+    notices: Notices,
     stopping: watch::Sender<bool>,
     open: AtomicUsize,
     quiet: Notify,
@@ -102,6 +106,7 @@ pub async fn listen(
         allow: options.allow.clone(),
         join_within,
         meters: Meters::new(engine.meters().registry()).map_err(failed)?,
+        notices: Notices::default(),
         stopping: watch::Sender::new(false),
         open: AtomicUsize::new(0),
         quiet: Notify::new(),
@@ -129,7 +134,10 @@ pub async fn listen(
 }
 
 fn named(setting: &'static str) -> impl FnOnce(io::Error) -> io::Error {
-    move |error| io::Error::other(format!("cannot listen, setting={setting} error={error}"))
+    move |error| {
+        let advice = crate::serve::advice(&error, setting);
+        io::Error::other(format!("cannot listen, setting={setting} error={error}{advice}"))
+    }
 }
 
 impl Listening {
@@ -205,15 +213,15 @@ async fn accept(
             }
         };
         if !shared.allows(peer.ip()) {
-            shared.meters.refused(Refusal::NotAllowed);
+            shared.refuse(Refusal::NotAllowed, peer.ip());
             continue;
         }
         let Ok(permit) = Arc::clone(&room).try_acquire_owned() else {
-            shared.meters.refused(Refusal::TooMany);
+            shared.refuse(Refusal::TooMany, peer.ip());
             continue;
         };
         let Ok(memory) = shared.budget.reserve("syslog connection", CONNECTION_BYTES) else {
-            shared.meters.refused(Refusal::NoMemory);
+            shared.refuse(Refusal::NoMemory, peer.ip());
             continue;
         };
         let (held, tls) = (Held::new(&shared), tls.clone());
@@ -241,9 +249,9 @@ async fn serve(
                 Ok(Ok(stream)) => connection::serve(shared, stream, Protocol::Tls, peer).await,
                 Ok(Err(error)) => {
                     tracing::debug!(%peer, %error, "a TLS handshake of syslog failed");
-                    shared.meters.refused(Refusal::Handshake);
+                    shared.refuse(Refusal::Handshake, peer.ip());
                 }
-                Err(_) => shared.meters.refused(Refusal::Handshake),
+                Err(_) => shared.refuse(Refusal::Handshake, peer.ip()),
             }
         }
     }
@@ -267,6 +275,12 @@ enum WithoutRoom {
 impl Shared {
     fn allows(&self, peer: IpAddr) -> bool {
         self.allow.is_empty() || self.allow.iter().any(|network| network.contains(peer))
+    }
+
+    /// Counts what was refused, and tells of it now and then.
+    fn refuse(&self, why: Refusal, peer: IpAddr) {
+        self.meters.refused(why);
+        self.notices.refused(why, peer, self.clock.now());
     }
 
     /// Stores entries, in pieces that the queue can take.

@@ -49,6 +49,8 @@ pub(super) fn failure_of(error: &EngineError) -> Failure<'_> {
 pub(super) struct Asked {
     pub(super) shared: Arc<Shared>,
     id: u64,
+    /// The number of the database that it is for; 0 for none.
+    database: u64,
     command: Command,
     operation: Option<Operation>,
     started: Instant,
@@ -63,6 +65,7 @@ impl Asked {
         Self {
             shared: Arc::clone(shared),
             id: request.id,
+            database: request.database,
             command,
             operation: operation_of(request),
             started: shared.surface.engine.clock().now(),
@@ -111,6 +114,14 @@ impl Asked {
         self.reply(move |asked, value| asked.answer(Answer::Text(show(&value).to_string().into())))
     }
 
+    /// The command, and the database that it is for.
+    fn about(&self) -> String {
+        match lock(&self.shared.databases).get(self.database) {
+            Some(served) => format!("{} in {}", self.command, served.name()),
+            None => self.command.to_string(),
+        }
+    }
+
     fn tell(
         &mut self,
         outcome: std::result::Result<Answer<'_>, Failure<'_>>,
@@ -125,7 +136,7 @@ impl Asked {
         match (self.operation, error) {
             (Some(operation), error) => {
                 let took = engine.clock().now().since(self.started);
-                engine.note_answered(operation, took, error);
+                engine.note_answered(operation, took, error, || self.about());
             }
             (None, Some(error)) => engine.track(error),
             (None, None) => {}

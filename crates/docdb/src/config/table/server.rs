@@ -324,7 +324,7 @@ pub(super) const ROWS: &[Setting] = &[
         kind: time(millis(1), hours(1)),
         default: "1s",
         empty: Some("no operation is told"),
-        what: "An operation that takes longer is told in a line, with its kind and its time.",
+        what: "An operation that takes longer is told in a line, with its kind, where it went to and its time.",
         trade: "Shorter tells of more, and writes more lines when the server is slow anyway.",
         reader: Reader::Reports,
         ..ROW

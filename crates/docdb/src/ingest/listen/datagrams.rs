@@ -47,7 +47,7 @@ pub(super) async fn serve(socket: UdpSocket, held: Held) {
 
 fn entry(shared: &Shared, buffer: &[u8], len: usize, peer: SocketAddr) -> Option<Entry> {
     if !shared.allows(peer.ip()) {
-        shared.meters.refused(Refusal::NotAllowed);
+        shared.refuse(Refusal::NotAllowed, peer.ip());
         return None;
     }
     shared.meters.read(Protocol::Udp, len);

@@ -79,12 +79,29 @@ pub(super) enum Refusal {
 }
 
 impl Refusal {
-    const ALL: [(Self, &'static str); 4] = [
-        (Self::NotAllowed, "not_allowed"),
-        (Self::TooMany, "too_many"),
-        (Self::NoMemory, "no_memory"),
-        (Self::Handshake, "handshake"),
-    ];
+    /// How many reasons there are.
+    pub(super) const COUNT: usize = 4;
+    const ALL: [Self; Self::COUNT] =
+        [Self::NotAllowed, Self::TooMany, Self::NoMemory, Self::Handshake];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "not_allowed",
+            Self::TooMany => "too_many",
+            Self::NoMemory => "no_memory",
+            Self::Handshake => "handshake",
+        }
+    }
+
+    /// What is said of it to people, and what there is to do.
+    pub(super) const fn meaning(self) -> &'static str {
+        match self {
+            Self::NotAllowed => "logs.syslog.allow does not name the sender's network",
+            Self::TooMany => "as many connections are open as logs.syslog.max_connections allows",
+            Self::NoMemory => "memory.total_mb has nothing left for another connection",
+            Self::Handshake => "the TLS handshake failed or was too slow",
+        }
+    }
 }
 
 #[derive(Debug)]
@@ -112,7 +129,7 @@ impl Meters {
             let [tcp, tls, udp] = Protocol::ALL.map(|p| registry.counter(of, &[p.name()]));
             Ok::<_, MetricError>([tcp?, tls?, udp?])
         };
-        let [a, b, c, d] = Refusal::ALL.map(|(_, name)| registry.counter(&REFUSED, &[name]));
+        let [a, b, c, d] = Refusal::ALL.map(|why| registry.counter(&REFUSED, &[why.name()]));
         Ok(Self {
             messages: by_protocol(&MESSAGES)?,
             bytes: by_protocol(&BYTES)?,

@@ -1,13 +1,15 @@
 //! The server's own events, as entries of its logs under the program `docdb`.
 
+use std::io::Write as _;
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
 use base::io::{Disk as _, EntryKind, Open, RealDisk, read_exact_at, write_all_at};
 use serde_json::Value;
 
-use super::all_of;
+use super::{all_of, metric};
 use crate::http::world::Client;
-use crate::served::{Server, until};
+use crate::served::{Server, command, until};
 
 /// The events that have this message at their beginning.
 fn events(server: &Server, message: &str) -> Vec<Value> {
@@ -57,6 +59,59 @@ fn what_the_server_does_by_itself_and_for_others_is_in_its_logs() {
     until("what happened at the end is there after the start", || {
         !events(&server, "docdb stops").is_empty() && events(&server, "docdb starts").len() == 2
     });
+    server.end();
+}
+
+#[test]
+fn senders_of_syslog_that_are_not_allowed_are_told_of_once_and_counted_each_time() {
+    let dir = tempfile::tempdir().unwrap();
+    let flags = ["--logs.syslog.tcp", "127.0.0.1:0", "--logs.syslog.allow", "10.0.0.0/8"];
+    let server = Server::run(command(&dir.path().join("data")).args(flags));
+    for _ in 0..5 {
+        let mut stream = TcpStream::connect(server.syslog.unwrap()).unwrap();
+        // It may be closed before anything is written.
+        _ = stream.write_all(b"<14>from somewhere else\n");
+    }
+    let refused = "docdb_syslog_refused_total{reason=\"not_allowed\"}";
+    until("all are counted", || metric(&mut Client::to(server.address), refused) == 5);
+    let told = one(&server, "syslog is not taken");
+    let said = &told["structured_data"];
+    assert_eq!((&said["peer"], &said["reason"]), (&"127.0.0.1".into(), &"not_allowed".into()));
+    assert!(told["message"].as_str().unwrap().contains("logs.syslog.allow"), "{told}");
+    assert_eq!(events(&server, "syslog is not taken").len(), 1);
+    server.end();
+}
+
+#[test]
+fn an_operation_that_was_slow_is_an_event_that_says_which() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::run(command(&dir.path().join("data")).args(["--log.slow_after", "1ms"]));
+    // A document whose parsing and syncing take longer than that.
+    let large = format!("\"{}\"", "x".repeat(8 << 20));
+    let path = "/v1/databases/default/collections/default/documents/1";
+    until("an operation is slow", || {
+        assert!(ask(&server, "PUT", path, &large) < 300);
+        let all = events(&server, "an operation was slow");
+        all.iter().any(|entry| {
+            let said = &entry["structured_data"];
+            entry["severity"] == "warning"
+                && said["operation"] == "write"
+                && said["about"] == path
+                && said["took_ms"].as_u64() >= Some(1)
+        })
+    });
+    server.end();
+}
+
+#[test]
+fn a_database_that_is_made_or_dropped_is_an_event() {
+    let dir = tempfile::tempdir().unwrap();
+    let server = Server::start(&dir.path().join("data"));
+    assert_eq!(ask(&server, "PUT", "/v1/databases/shop", ""), 201);
+    assert_eq!(ask(&server, "DELETE", "/v1/databases/shop", ""), 204);
+    for what in ["a database was made", "a database was dropped"] {
+        assert_eq!(one(&server, what)["structured_data"]["database"], "shop");
+    }
     server.end();
 }
 
