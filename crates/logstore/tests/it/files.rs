@@ -90,7 +90,6 @@ fn a_reader_that_stays_keeps_its_view_while_the_log_is_written_and_files_go() {
     store.cleanup(Retention { days_max: Some(1), bytes_max: None }).unwrap();
     assert_eq!(count(), 1, "a file that is gone is still read by whoever has it open");
     assert_eq!(messages(&store), ["tomorrow"]);
-    assert!(bed.metric("docdb_logs_wal_truncations_total{status=\"blocked\"}") >= 0.0);
 }
 
 #[test]
