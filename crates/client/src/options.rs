@@ -166,7 +166,10 @@ impl Address {
         if text.contains('/') && !text.contains("://") {
             return Ok(Self::Unix(PathBuf::from(text)));
         }
-        let message = format!("neither the path of a socket nor an http address: `{text}`");
+        let message = format!(
+            "neither the path of a socket, which has a slash or begins with unix:, nor \
+             http://HOST:PORT or https://HOST:PORT: `{text}`"
+        );
         Err(Error::argument(message))
     }
 }

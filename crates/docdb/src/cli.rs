@@ -4,6 +4,7 @@
 //! exactly what a user would see. Progress bars alone are drawn there, when there is one.
 
 mod arguments;
+mod at;
 mod backup;
 mod config;
 mod errors;
@@ -156,7 +157,7 @@ pub fn run_on(
     let done = match &cli.command {
         None => write!(out, "{}", Cli::command().render_help()),
         Some(Command::Backup(arguments)) => {
-            return ended(backup::run(arguments, out, err), out, err);
+            return ended(backup::run(arguments, &environment, out, err), out, err);
         }
         Some(Command::Config(arguments)) => match config::run(arguments, environment, out) {
             Ok(done) => done,
@@ -164,12 +165,12 @@ pub fn run_on(
         },
         Some(Command::Errors(arguments)) => errors::run(arguments, out),
         Some(Command::Export(arguments)) => {
-            return ended(export::run(arguments, out, err), out, err);
+            return ended(export::run(arguments, &environment, out, err), out, err);
         }
         Some(Command::Import(arguments)) => {
-            return ended(import::run(arguments, out, err), out, err);
+            return ended(import::run(arguments, &environment, out, err), out, err);
         }
-        Some(Command::Inspect(arguments)) => inspect::run(arguments, out),
+        Some(Command::Inspect(arguments)) => inspect::run(arguments, &environment, out),
         Some(Command::Key(arguments)) => match key::run(arguments, environment, out, err) {
             Ok(done) => done,
             Err(wrong) => return misconfigured(&wrong, err),
@@ -178,13 +179,13 @@ pub fn run_on(
             return ended(logs::run(arguments, &environment, out, err), out, err);
         }
         Some(Command::Metrics(arguments)) => metrics::run(arguments, out),
-        Some(Command::Repair(arguments)) => match repair::run(arguments, out, err) {
+        Some(Command::Repair(arguments)) => match repair::run(arguments, &environment, out, err) {
             Ok(repair::Done::Declined) => return ExitCode::from(DECLINED),
             Ok(repair::Done::Yes) => Ok(()),
             Err(e) => Err(e),
         },
         Some(Command::Restore(arguments)) => {
-            return ended(restore::run(arguments, out, err), out, err);
+            return ended(restore::run(arguments, &environment, out, err), out, err);
         }
         Some(Command::Serve(arguments)) => match serve::run(arguments, environment, disk) {
             Ok(Ok(code)) => return code,
@@ -192,7 +193,7 @@ pub fn run_on(
             Err(wrong) => return misconfigured(&wrong, err),
         },
         Some(Command::Shell(arguments)) => shell::run(arguments, &environment, out),
-        Some(Command::Verify(arguments)) => match verify::run(arguments, out) {
+        Some(Command::Verify(arguments)) => match verify::run(arguments, &environment, out) {
             Ok(docstore::Verdict::Clean) => Ok(()),
             Ok(docstore::Verdict::Healable) => return ExitCode::from(verify::HEALABLE),
             Ok(docstore::Verdict::Lost) => return ExitCode::from(verify::LOST),
@@ -254,6 +255,9 @@ fn finish(done: io::Result<()>, err: &mut dyn Write) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => ExitCode::SUCCESS,
         Err(e) => {
+            if let Some(wrong) = e.get_ref().and_then(|inner| inner.downcast_ref()) {
+                return misconfigured(wrong, err);
+            }
             let _ = writeln!(err, "docdb: {e}");
             ExitCode::from(FAILED)
         }

@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod auth;
+mod backups;
 mod calendar;
 pub mod cli;
 pub mod config;

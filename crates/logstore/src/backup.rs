@@ -55,6 +55,13 @@ impl BackupReport {
     }
 }
 
+/// Whether a file of this name belongs to a backup of logs, so that what is beside it is none of
+/// something else.
+#[must_use]
+pub fn is_file_of_backup(name: &str) -> bool {
+    name == MANIFEST || PartitionKey::from_name(name).is_some()
+}
+
 /// Copies every partition into a directory that is not there yet.
 pub(crate) fn backup(shared: &Shared, to: &Path) -> Result<BackupReport> {
     let disk = &*shared.disk;

@@ -59,7 +59,7 @@ mod subscribe;
 mod text;
 mod writer;
 
-pub use backup::{BackupReport, check_backup, restore_backup};
+pub use backup::{BackupReport, check_backup, is_file_of_backup, restore_backup};
 pub use completion::{Callback, Completion, GroupCompletion, Receipt};
 pub use dead_letters::DeadLetter;
 pub use entry::{

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use docstore::{BackupDir, BackupReport, BackupSummary, Options, check_backup_with};
 use serde_json::{Map, Value, json};
 
-use super::coded;
-use super::place::{Missing, Place, absolute, environment, require_dir};
+use super::place::{Missing, PlaceArguments, absolute, environment, require_dir};
 use super::progress::{Progress, Unit, bytes};
+use super::{Environment, coded};
+use crate::backups::{self, Kind};
 
 /// Exit code when copies of the catalog are damaged and another one stood in for them.
 const DAMAGED: u8 = 4;
@@ -46,7 +47,7 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with_all = ["data_dir", "database"])]
     check: bool,
     #[command(flatten)]
-    place: Place,
+    place: PlaceArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -55,13 +56,16 @@ pub(super) struct Arguments {
 /// Runs the command; answers its exit code.
 pub(super) fn run(
     arguments: &Arguments,
+    variables: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     let dir = absolute(&arguments.dir)?;
-    let backup = BackupDir::new(&environment().disk, &dir);
+    let disk = environment().disk;
+    let backup = BackupDir::new(&disk, &dir);
     if arguments.check {
         require_dir("backup", &dir, "")?;
+        backups::to_read(Kind::Database, &disk, &dir).map_err(|error| coded(&error))?;
         let mut progress = Progress::new("check", Unit::Bytes, err);
         let checked = check_backup_with(&backup, &mut |at| progress.at(at.done, Some(at.total)));
         drop(progress);
@@ -71,15 +75,22 @@ pub(super) fn run(
         let damaged = if summary.damaged_copies.is_empty() { 0 } else { DAMAGED };
         return Ok(if summary.lost.is_empty() { damaged } else { LOST });
     }
-    let report = take(arguments, &backup, err)?;
+    backups::to_write(Kind::Database, &disk, &dir).map_err(|error| coded(&error))?;
+    let report = take(arguments, variables, &backup, err)?;
     show(arguments, &report.summary, Some(&report), out)?;
     warn(&report.summary, err)?;
     Ok(if report.summary.lost.is_empty() { 0 } else { LOST })
 }
 
-fn take(arguments: &Arguments, to: &BackupDir, err: &mut dyn Write) -> io::Result<BackupReport> {
-    let store = arguments.place.store(Missing::Refuse, Options::default(), err)?;
-    let database = arguments.place.database(&store)?;
+fn take(
+    arguments: &Arguments,
+    variables: &Environment,
+    to: &BackupDir,
+    err: &mut dyn Write,
+) -> io::Result<BackupReport> {
+    let place = arguments.place.resolve(variables)?;
+    let store = place.store(Missing::Refuse, Options::default(), err)?;
+    let database = place.database(&store)?;
     let mut progress = Progress::new("backup", Unit::Bytes, err);
     let taken = database.backup_with(to, &mut |at| progress.at(at.done, Some(at.total)));
     drop((progress, database));

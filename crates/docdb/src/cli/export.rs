@@ -9,9 +9,9 @@ use base::words::Name;
 use docstore::{Database, ExportReport, Options, StoreError};
 use serde_json::json;
 
-use super::coded;
-use super::place::{Missing, Place, absolute, environment, parse_name, refused};
+use super::place::{Missing, PlaceArguments, absolute, environment, parse_name, refused};
 use super::progress::{Progress, Unit};
+use super::{Environment, coded};
 
 /// Bytes that are collected before they are written.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -53,7 +53,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = parse_name)]
     collection: Name,
     #[command(flatten)]
-    place: Place,
+    place: PlaceArguments,
     /// Print what was done as JSON
     #[arg(long)]
     json: bool,
@@ -62,11 +62,13 @@ pub(super) struct Arguments {
 /// Runs the command; answers its exit code.
 pub(super) fn run(
     arguments: &Arguments,
+    variables: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
-    let store = arguments.place.store(Missing::Refuse, Options::default(), err)?;
-    let exported = arguments.place.database(&store).and_then(|database| {
+    let place = arguments.place.resolve(variables)?;
+    let store = place.store(Missing::Refuse, Options::default(), err)?;
+    let exported = place.database(&store).and_then(|database| {
         if arguments.file == Path::new("-") {
             let mut lines = BufWriter::with_capacity(BUFFER_BYTES, &mut *out);
             export(arguments, &database, &mut lines, err)
@@ -79,9 +81,9 @@ pub(super) fn run(
     closed.map_err(|error| coded(&error))?;
     if arguments.file == Path::new("-") {
         out.flush()?;
-        show(arguments, &report, err)?;
+        show(arguments, &place.database, &report, err)?;
     } else {
-        show(arguments, &report, out)?;
+        show(arguments, &place.database, &report, out)?;
     }
     Ok(0)
 }
@@ -197,8 +199,13 @@ impl Write for Appending {
     }
 }
 
-fn show(arguments: &Arguments, report: &ExportReport, to: &mut dyn Write) -> io::Result<()> {
-    let (database, collection) = (&arguments.place.database, &arguments.collection);
+fn show(
+    arguments: &Arguments,
+    database: &Name,
+    report: &ExportReport,
+    to: &mut dyn Write,
+) -> io::Result<()> {
+    let collection = &arguments.collection;
     let ExportReport { documents, bytes, position } = report;
     if arguments.json {
         let value = json!({

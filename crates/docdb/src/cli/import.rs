@@ -14,9 +14,9 @@ use docstore::{
 use serde_json::{Value, json};
 use wal::FsyncMode;
 
-use super::coded;
-use super::place::{Missing, Place, absolute, environment, parse_name, refused};
+use super::place::{Missing, Place, PlaceArguments, absolute, environment, parse_name, refused};
 use super::progress::{Progress, Unit};
+use super::{Environment, coded};
 
 /// Bytes read at once.
 const BUFFER_BYTES: usize = 1024 * 1024;
@@ -61,7 +61,7 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = parse_name)]
     collection: Name,
     #[command(flatten)]
-    place: Place,
+    place: PlaceArguments,
     /// Replace documents that are there already; without it they are refused with DocExists
     #[arg(long)]
     upsert: bool,
@@ -87,6 +87,7 @@ enum WhenRefused {
 /// Runs the command; answers its exit code.
 pub(super) fn run(
     arguments: &Arguments,
+    variables: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
@@ -94,8 +95,9 @@ pub(super) fn run(
     let (mut input, total) = open_input(&arguments.file)?;
     let log = wal::Options { fsync: FsyncMode::Interval(SYNC_INTERVAL), ..wal::Options::default() };
     let missing = if arguments.create { Missing::Make } else { Missing::Refuse };
-    let store = arguments.place.store(missing, Options { log, ..Options::default() }, err)?;
-    let imported = target(arguments, &store).map(|(database, collection)| {
+    let place = arguments.place.resolve(variables)?;
+    let store = place.store(missing, Options { log, ..Options::default() }, err)?;
+    let imported = target(arguments, &place, &store).map(|(database, collection)| {
         import(arguments, &database, collection, &mut *input, total, err)
     });
     let closed = store.close().map_err(|error| coded(&error));
@@ -104,7 +106,7 @@ pub(super) fn run(
         Ok(report) => (report, None),
         Err(stopped) => (&stopped.report, Some(&**stopped)),
     };
-    show(arguments, report, stopped, out)?;
+    show(arguments, &place.database, report, stopped, out)?;
     if let Some(ImportStopped { error, line: None, .. }) = stopped {
         let code = error.code().name();
         let lines = report.lines;
@@ -157,13 +159,17 @@ impl Read for Reading {
 }
 
 /// The collection, made with its database when that was asked for.
-fn target(arguments: &Arguments, store: &Store) -> io::Result<(Database, CollectionId)> {
-    let name = &arguments.place.database;
+fn target(
+    arguments: &Arguments,
+    place: &Place,
+    store: &Store,
+) -> io::Result<(Database, CollectionId)> {
+    let name = &place.database;
     let is_there = store.list().iter().any(|entry| entry.name == *name);
     let database = if arguments.create && !is_there {
         store.create(name).map_err(|error| coded(&error))?
     } else {
-        arguments.place.database(store)?
+        place.database(store)?
     };
     let collection = match database.collection(&arguments.collection) {
         Err(StoreError::CollectionNotFound(_)) if arguments.create => {
@@ -212,13 +218,14 @@ fn line_text(refused: &LineError) -> String {
 
 fn show(
     arguments: &Arguments,
+    database: &Name,
     report: &ImportReport,
     stopped: Option<&ImportStopped>,
     out: &mut dyn Write,
 ) -> io::Result<()> {
-    let (database, collection) = (&arguments.place.database, &arguments.collection);
+    let collection = &arguments.collection;
     if arguments.json {
-        return writeln!(out, "{:#}", to_json(arguments, report, stopped));
+        return writeln!(out, "{:#}", to_json((database, collection), report, stopped));
     }
     let ImportReport { lines, created, replaced, refused, .. } = report;
     writeln!(
@@ -232,12 +239,16 @@ fn show(
     Ok(())
 }
 
-fn to_json(arguments: &Arguments, report: &ImportReport, stopped: Option<&ImportStopped>) -> Value {
+fn to_json(
+    (database, collection): (&Name, &Name),
+    report: &ImportReport,
+    stopped: Option<&ImportStopped>,
+) -> Value {
     let error =
         |error: &StoreError| json!({ "code": error.code().name(), "message": error.to_string() });
     json!({
-        "database": arguments.place.database.as_str(),
-        "collection": arguments.collection.as_str(),
+        "database": database.as_str(),
+        "collection": collection.as_str(),
         "lines": report.lines,
         "created": report.created,
         "replaced": report.replaced,

@@ -7,6 +7,8 @@ mod wal;
 
 use std::io::{self, Write};
 
+use super::Environment;
+
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
@@ -37,11 +39,15 @@ enum What {
 }
 
 /// Runs the command.
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn run(
+    arguments: &Arguments,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     match &arguments.what {
         What::Data(arguments) => data::run(arguments, out),
         What::Index(arguments) => index::run(arguments, out),
-        What::Manifest(arguments) => manifest::run(arguments, out),
-        What::Wal(arguments) => wal::run(arguments, out),
+        What::Manifest(arguments) => manifest::run(arguments, environment, out),
+        What::Wal(arguments) => wal::run(arguments, environment, out),
     }
 }

@@ -15,6 +15,7 @@ use client::{Client, Value};
 use logstore::UnixNanos;
 use serde_json::json;
 
+use super::at::At;
 use super::{Environment, shell};
 use crate::log_search::line_of;
 
@@ -29,6 +30,7 @@ Examples:
   docdb logs search 'disk full' --severity err --since 1h
   docdb logs search --app nginx --sd 'status=500,502' --json
   docdb logs tail --app nginx
+  docdb logs tail --data-dir /var/lib/docdb
   my-program 2>&1 | docdb logs pipe --app my-program
   docdb logs export january.csv --format csv --from 2026-01-01T00:00:00Z --to 2026-01-31T23:59:59Z
   docdb logs export - --data-dir /var/lib/docdb
@@ -60,12 +62,18 @@ enum Action {
     Restore(offline::Restore),
 }
 
-/// Where the server is.
+/// Where the server is, and how it is asked.
 #[derive(Debug, Clone, clap::Args)]
 pub(super) struct Server {
-    /// The server: the path of its socket, http://HOST:PORT or https://HOST:PORT
-    #[arg(long, value_name = "ADDRESS", default_value = "./docdb-data/docdb.sock")]
-    connect: String,
+    #[command(flatten)]
+    at: At,
+    #[command(flatten)]
+    asking: Asking,
+}
+
+/// How a server is asked.
+#[derive(Debug, Clone, clap::Args)]
+struct Asking {
     /// The file that holds the API key; DOCDBSH_KEY holds one too
     #[arg(long, value_name = "FILE")]
     key_file: Option<PathBuf>,
@@ -80,12 +88,19 @@ pub(super) struct Server {
 impl Server {
     /// A client of it.
     fn client(&self, environment: &Environment) -> io::Result<Client> {
+        self.asking.client(&self.at.address(environment)?, environment)
+    }
+}
+
+impl Asking {
+    /// A client of the server at an address.
+    fn client(&self, address: &str, environment: &Environment) -> io::Result<Client> {
         let key = shell::key(self.key_file.as_deref(), environment)?;
         let mut options = client::Options::new().timeout(self.timeout).key(key);
         if let Some(file) = &self.ca_file {
             options = options.ca_file(file).map_err(|error| told(&error))?;
         }
-        options.connect(&shell::address(&self.connect)).map_err(|error| told(&error))
+        options.connect(address).map_err(|error| told(&error))
     }
 }
 
@@ -192,8 +207,8 @@ pub(super) fn run(
         Action::Tail(arguments) => tail::run(arguments, environment, out, err).map(|()| 0),
         Action::Pipe(arguments) => pipe::run(arguments, environment, err),
         Action::Export(arguments) => export::run(arguments, environment, out, err).map(|()| 0),
-        Action::Backup(arguments) => offline::backup(arguments, out).map(|()| 0),
-        Action::Restore(arguments) => offline::restore(arguments, out).map(|()| 0),
+        Action::Backup(arguments) => offline::backup(arguments, environment, out).map(|()| 0),
+        Action::Restore(arguments) => offline::restore(arguments, environment, out).map(|()| 0),
     }
 }
 

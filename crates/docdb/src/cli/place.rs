@@ -1,5 +1,9 @@
 //! Where the documents are that a command works on: a data directory, and a database in it. Opened
 //! here for commands that work without a server, which has the directory to itself while it runs.
+//!
+//! Without `--data-dir` the data directory is that of a server in the same environment: of
+//! `DOCDB_DATA_DIR`, of the file that `DOCDB_CONFIG` names, or the default. A configuration that is
+//! wrong is refused then, as `docdb serve` does; with `--data-dir` it is not looked at.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -9,23 +13,65 @@ use base::error::Code;
 use base::io::{EntryKind, RealDisk};
 use base::memory::Budget;
 use base::words::Name;
-use docstore::{Database, Options, Store, StoreError};
+use docstore::{Database, Options, Store, StoreError, inspect_manifest};
 use wal::{Environment, WalError};
 
-use super::coded;
+use super::{Environment as Variables, coded};
+use crate::config::{Config, Machine, Settings, Sources};
 
 /// Memory for documents that wait for a data file.
 const MEMORY_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Which database.
+/// Which database, as the command line says it.
 #[derive(Debug, Clone, clap::Args)]
-pub(super) struct Place {
-    /// The data directory; no server and no other command may have it open
-    #[arg(long, value_name = "DIR", default_value = "./docdb-data")]
-    pub(super) data_dir: PathBuf,
+pub(super) struct PlaceArguments {
+    /// The data directory, which no server and no other command may have open
+    /// [default: DOCDB_DATA_DIR, or ./docdb-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// The database in it
     #[arg(long, value_name = "NAME", default_value = "default", value_parser = parse_name)]
+    database: Name,
+}
+
+/// Which database.
+#[derive(Debug, Clone)]
+pub(super) struct Place {
+    data_dir: PathBuf,
     pub(super) database: Name,
+}
+
+/// Which database's directory, for commands that look at its files and also take their path.
+#[derive(Debug, Clone, clap::Args)]
+pub(super) struct DirectoryArguments {
+    /// The data directory in which to look for the database [default: DOCDB_DATA_DIR, or
+    /// ./docdb-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// The database in it; may be left out when there is only one
+    #[arg(long, value_name = "NAME", value_parser = parse_name)]
+    database: Option<Name>,
+}
+
+/// The configuration that a server in this environment would have.
+pub(super) fn config(data_dir: Option<&Path>, variables: &Variables) -> io::Result<Config> {
+    let flag = data_dir.map(|dir| {
+        let dir = dir.to_str().map(str::to_owned);
+        dir.ok_or_else(|| refused("the path of the data directory is not UTF-8", Code::FileOpen))
+    });
+    let flags = flag.transpose()?.map(|dir| ("data_dir".to_owned(), dir));
+    let flags = flags.into_iter().collect();
+    let sources = Sources { file: None, environment: variables.clone(), flags };
+    let settings = Settings::gather(&sources, &RealDisk::shared()).map_err(io::Error::other)?;
+    Ok(settings.config(&Machine::detect(&RealDisk)))
+}
+
+/// The data directory: that of the flag, or that of a server in this environment.
+pub(super) fn data_dir(flag: Option<&Path>, variables: &Variables) -> io::Result<PathBuf> {
+    match flag {
+        Some(dir) => Ok(dir.to_path_buf()),
+        None => Ok(config(None, variables)?.data_dir),
+    }
 }
 
 /// A name as the command line has it.
@@ -77,24 +123,90 @@ pub(super) fn hold(dir: &Path) -> io::Result<Store> {
     Store::open_as_is(&environment(), dir, options, budget).map_err(|e| explained(&e, dir))
 }
 
-/// The directory of a database that is meant by a path: of a data directory it has to be said which.
-pub(super) fn database_dir(path: &Path) -> io::Result<&Path> {
-    let entries = environment().disk.list(path).unwrap_or_default();
-    let is_database = |name: &str| name.starts_with("db-");
-    let mut names: Vec<String> =
-        entries.into_iter().map(|entry| entry.name).filter(|name| is_database(name)).collect();
-    if names.is_empty() {
-        return Ok(path);
+/// A directory that is one of a database by its name.
+struct Found {
+    path: PathBuf,
+    /// What its manifest says it is called; none when that cannot be read.
+    name: Option<Name>,
+}
+
+/// The directories of databases in a data directory; none when it is no data directory.
+fn databases(data: &Path) -> Vec<Found> {
+    let disk = environment().disk;
+    let mut entries = disk.list(data).unwrap_or_default();
+    entries.retain(|entry| entry.name.starts_with("db-") && entry.kind != EntryKind::File);
+    entries.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let found = entries.into_iter().map(|entry| {
+        let path = data.join(entry.name);
+        let manifest = inspect_manifest(&disk, &path).ok().and_then(|found| found.manifest.ok());
+        Found { path, name: manifest.map(|manifest| manifest.name) }
+    });
+    found.collect()
+}
+
+impl DirectoryArguments {
+    /// The directory of the database that is meant: by a path of it or of its data directory, or by
+    /// its name. Nothing is opened, so that a server may run meanwhile.
+    pub(super) fn find(&self, path: Option<&Path>, variables: &Variables) -> io::Result<PathBuf> {
+        let data = match path {
+            Some(_) if self.data_dir.is_some() => {
+                let message = "either a directory or --data-dir says where to look, not both";
+                return Err(refused(message, Code::FileOpen));
+            }
+            Some(path) => path.to_path_buf(),
+            None => {
+                let data = data_dir(self.data_dir.as_deref(), variables)?;
+                require_dir("data directory", &data, "; --data-dir says where it is")?;
+                data
+            }
+        };
+        let mut found = databases(&data);
+        if found.is_empty() && path.is_some() && self.database.is_none() {
+            return Ok(data);
+        }
+        let chosen = match &self.database {
+            Some(name) => found.iter().position(|found| found.name.as_ref() == Some(name)),
+            None => (found.len() == 1).then_some(0),
+        };
+        match chosen {
+            Some(at) => Ok(found.swap_remove(at).path),
+            None => Err(self.which(&data, &found)),
+        }
     }
-    names.sort_unstable();
-    let shown: Vec<String> =
-        names.iter().map(|name| path.join(name).display().to_string()).collect();
-    let message = format!(
-        "`{}` is a data directory; name a database in it (`.ls` in the shell tells which is which): {}",
-        path.display(),
-        shown.join(", ")
-    );
-    Err(refused(message, Code::FileOpen))
+
+    /// Says what there is to choose from.
+    fn which(&self, data: &Path, found: &[Found]) -> io::Error {
+        let shown = found.iter().map(|found| {
+            let path = found.path.display();
+            match &found.name {
+                Some(name) => format!("{name} (`{path}`)"),
+                None => format!("one that cannot be read (`{path}`)"),
+            }
+        });
+        let there = match shown.collect::<Vec<_>>().as_slice() {
+            [] => "there is none at all".to_owned(),
+            shown => format!("there are: {}", shown.join(", ")),
+        };
+        let data = data.display();
+        let message = match &self.database {
+            Some(name) => {
+                format!("there is no database of this name in `{data}` name={name}; {there}")
+            }
+            None if found.is_empty() => format!("there is no database in `{data}`"),
+            None => format!(
+                "`{data}` has several databases; name one by --database, or by its directory; {there}"
+            ),
+        };
+        refused(message, Code::DbNotFound)
+    }
+}
+
+impl PlaceArguments {
+    /// The database that is meant.
+    pub(super) fn resolve(&self, variables: &Variables) -> io::Result<Place> {
+        let data_dir = data_dir(self.data_dir.as_deref(), variables)?;
+        Ok(Place { data_dir, database: self.database.clone() })
+    }
 }
 
 impl Place {

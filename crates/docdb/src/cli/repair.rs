@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use wal::salvage::{Identity, Outcome, Salvage, SalvageReport};
 use wal::{Environment, Options};
 
-use super::failed;
+use super::place::DirectoryArguments;
+use super::{Environment as Variables, failed};
 
 /// What to repair.
 #[derive(Debug, clap::Args)]
@@ -22,11 +23,13 @@ pub(super) struct Arguments {
     /// Make a database open again whose log is damaged, or a log in a directory of its own: what is
     /// whole is kept, what is lost is reported and recorded in the log, the damaged files are
     /// copied to the log's `quarantine` first
-    #[arg(long, value_name = "DIR", required_unless_present = "rebuild_index")]
-    salvage: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", num_args = 0..=1, required_unless_present = "rebuild_index")]
+    salvage: Option<Option<PathBuf>>,
     /// Make the index of a closed database again, from its data files and its log
-    #[arg(long, value_name = "DIR", conflicts_with = "salvage")]
-    rebuild_index: Option<PathBuf>,
+    #[arg(long, value_name = "DIR", num_args = 0..=1, conflicts_with = "salvage")]
+    rebuild_index: Option<Option<PathBuf>>,
+    #[command(flatten)]
+    place: DirectoryArguments,
     /// Do it without asking; with --rebuild-index: even in doubt about what is lost
     #[arg(long)]
     yes: bool,
@@ -36,6 +39,8 @@ pub(super) struct Arguments {
 }
 
 const HELP: &str = "\
+Without DIR the database is looked for in the data directory.
+
 The report of a salvage is shown first. On a terminal you are then asked; without one,
 --yes is needed and nothing is changed otherwise. A log that opens as it is is not touched.
 Salvaging needs room for copies of the damaged files and for what is written anew.
@@ -52,6 +57,7 @@ Exit codes:
   3  not repaired because nobody said yes; nothing was changed
 
 Examples:
+  docdb repair --salvage --database orders
   docdb repair --salvage DIR
   docdb repair --salvage DIR --yes
   docdb repair --salvage DIR --yes --json | jq .lost
@@ -70,19 +76,25 @@ pub(super) enum Done {
 /// Runs the command, asking on the process's terminal.
 pub(super) fn run(
     arguments: &Arguments,
+    variables: &Variables,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<Done> {
+    let find = |dir: &Option<PathBuf>| arguments.place.find(dir.as_deref(), variables);
     let input = io::stdin();
     let answer =
         if input.is_terminal() { Some(&mut input.lock() as &mut dyn BufRead) } else { None };
     let env = Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None };
     match (&arguments.rebuild_index, &arguments.salvage) {
-        (Some(dir), _) => index::run(arguments, &env, dir, answer, out, err),
-        (None, Some(dir)) if dir.join("log").is_dir() => {
-            database::run(arguments, &env, dir, answer, out, err)
+        (Some(dir), _) => index::run(arguments, &env, &find(dir)?, answer, out, err),
+        (None, Some(dir)) => {
+            let dir = find(dir)?;
+            if dir.join("log").is_dir() {
+                database::run(arguments, &env, &dir, answer, out, err)
+            } else {
+                salvage(arguments, &env, &dir, answer, out, err)
+            }
         }
-        (None, Some(dir)) => salvage(arguments, &env, dir, answer, out, err),
         // Clap asks for one of them.
         (None, None) => Ok(Done::Yes),
     }

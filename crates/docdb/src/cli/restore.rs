@@ -8,9 +8,10 @@ use docstore::{BackupDir, Options, RestoreReport, StoreError};
 use serde_json::{Value, json};
 
 use super::backup::{LOST, to_json, warn, write_text};
-use super::coded;
-use super::place::{Missing, Place, absolute, environment, refused, require_dir};
+use super::place::{Missing, Place, PlaceArguments, absolute, environment, refused, require_dir};
 use super::progress::{Progress, Unit};
+use super::{Environment, coded};
+use crate::backups::{self, Kind};
 
 const HELP: &str = "\
 Everything of the backup is checked first, and of one that is damaged nothing is made. The new
@@ -36,7 +37,7 @@ pub(super) struct Arguments {
     /// The directory of the backup
     dir: PathBuf,
     #[command(flatten)]
-    place: Place,
+    place: PlaceArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -45,16 +46,20 @@ pub(super) struct Arguments {
 /// Runs the command; answers its exit code.
 pub(super) fn run(
     arguments: &Arguments,
+    variables: &Environment,
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<u8> {
     let dir = absolute(&arguments.dir)?;
     // Before the data directory is made.
     require_dir("backup", &dir, "")?;
-    let from = BackupDir::new(&environment().disk, &dir);
-    let store = arguments.place.store(Missing::Make, Options::default(), err)?;
+    let disk = environment().disk;
+    backups::to_read(Kind::Database, &disk, &dir).map_err(|error| coded(&error))?;
+    let from = BackupDir::new(&disk, &dir);
+    let place = arguments.place.resolve(variables)?;
+    let store = place.store(Missing::Make, Options::default(), err)?;
     let mut progress = Progress::new("restore", Unit::Bytes, err);
-    let name = &arguments.place.database;
+    let name = &place.database;
     let restored = store.restore_with(&from, name, &mut |at| progress.at(at.done, Some(at.total)));
     drop(progress);
     let report = restored.map(|(_, report)| report);
@@ -68,13 +73,18 @@ pub(super) fn run(
         refused(message, Code::DbExists)
     })?;
     closed.map_err(|error| coded(&error))?;
-    show(arguments, &report, out)?;
+    show(arguments, &place, &report, out)?;
     warn(&report.summary, err)?;
     Ok(if report.summary.lost.is_empty() { 0 } else { LOST })
 }
 
-fn show(arguments: &Arguments, report: &RestoreReport, out: &mut dyn Write) -> io::Result<()> {
-    let name = &arguments.place.database;
+fn show(
+    arguments: &Arguments,
+    place: &Place,
+    report: &RestoreReport,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let name = &place.database;
     if arguments.json {
         let value = json!({
             "database": report.database.to_string(),

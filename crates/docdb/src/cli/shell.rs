@@ -10,6 +10,7 @@ use base::io::{Open, RealDisk};
 use client::KEY_VARIABLE;
 
 use super::Environment;
+use super::at::At;
 use crate::shell::{Ended, Input, OnError, Options, run as run_shell};
 
 pub(super) const HELP: &str = "\
@@ -28,7 +29,8 @@ Examples:
   docdb shell
   docdb shell -c '.create 1 {\"title\": \"Walden\"}' -c '.read 1'
   docdb shell --strict < script.docdb
-  docdb shell --connect http://127.0.0.1:7717 --key-file key.txt -c .ls
+  docdb shell --data-dir /var/lib/docdb -c .ls
+  docdb shell --connect 127.0.0.1:7717 --key-file key.txt -c .ls
   docdb shell --connect https://db.example:7717 --ca-file ca.pem --key-file key.txt";
 
 /// Longest key file: a key is far shorter.
@@ -40,9 +42,8 @@ const HISTORY_FILE: &str = ".docdb_history";
 /// What to run, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The server: the path of its socket, http://HOST:PORT or https://HOST:PORT
-    #[arg(long, value_name = "ADDRESS", default_value = "./docdb-data/docdb.sock")]
-    connect: String,
+    #[command(flatten)]
+    at: At,
     /// Carry out this statement and end; may be given several times
     #[arg(long, short, value_name = "STATEMENT")]
     command: Vec<String>,
@@ -80,7 +81,7 @@ pub(super) fn run(
     let (stdin, stdout) = (io::stdin(), io::stdout());
     let is_terminal = stdin.is_terminal() && stdout.is_terminal();
     let options = Options {
-        address: address(&arguments.connect),
+        address: arguments.at.address(environment)?,
         key: key(arguments.key_file.as_deref(), environment)?,
         ca_file: arguments.ca_file.clone(),
         timeout: arguments.timeout,
@@ -120,12 +121,6 @@ pub(super) fn run(
             error.name()
         ))),
     }
-}
-
-/// A path without a slash is one all the same: the client wants to be told.
-pub(super) fn address(connect: &str) -> String {
-    let is_address = connect.contains('/') || connect.starts_with("unix:");
-    if is_address { connect.to_owned() } else { format!("unix:{connect}") }
 }
 
 /// A variable of the environment.
@@ -198,12 +193,5 @@ mod tests {
                 "{said}"
             );
         }
-    }
-
-    #[test]
-    fn an_address_without_a_slash_is_a_path() {
-        assert_eq!(address("docdb.sock"), "unix:docdb.sock");
-        assert_eq!(address("./docdb.sock"), "./docdb.sock");
-        assert_eq!(address("http://127.0.0.1:7717"), "http://127.0.0.1:7717");
     }
 }

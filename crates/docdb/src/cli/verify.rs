@@ -9,8 +9,8 @@ use docstore::{Problem, Verdict, VerifyReport, verify};
 use serde_json::{Value, json};
 use wal::Environment;
 
-use super::coded;
-use super::place::database_dir;
+use super::place::DirectoryArguments;
+use super::{Environment as Variables, coded};
 
 /// Exit code when something is damaged and nothing is lost.
 pub(super) const HEALABLE: u8 = 4;
@@ -30,6 +30,7 @@ Exit codes:
   5  lost: something is lost, or nobody can tell that it is not
 
 Examples:
+  docdb verify --database orders
   docdb verify docdb-data/db-1f0c8b5e-6f0e-4a5b-9d51-2f7f6f1c0a3d
   docdb verify DIR --json | jq -r .verdict
   docdb verify DIR > report.txt || echo look at report.txt";
@@ -38,18 +39,24 @@ Examples:
 #[derive(Debug, clap::Args)]
 #[command(after_help = HELP)]
 pub(super) struct Arguments {
-    /// The directory of a database
-    dir: PathBuf,
+    /// The directory of a database; without it, the database is looked for in the data directory
+    dir: Option<PathBuf>,
+    #[command(flatten)]
+    place: DirectoryArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the command; answers its verdict.
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<Verdict> {
+pub(super) fn run(
+    arguments: &Arguments,
+    variables: &Variables,
+    out: &mut dyn Write,
+) -> io::Result<Verdict> {
     let env = Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None };
-    let dir = database_dir(&arguments.dir)?;
-    let report = verify(&env, dir).map_err(|e| coded(&e))?;
+    let dir = arguments.place.find(arguments.dir.as_deref(), variables)?;
+    let report = verify(&env, &dir).map_err(|e| coded(&e))?;
     match arguments.json {
         true => writeln!(out, "{:#}", to_json(&report))?,
         false => write!(out, "{report}")?,

@@ -159,8 +159,11 @@ impl Engine {
             let disk = &engine.env.disk;
             make_dir(disk, &engine.options.dir.join(super::operations::BACKUPS))?;
             if disk.stat(target.path()).is_ok_and(|found| found.is_some()) {
-                let what =
-                    format!("there is a backup already; name another: {}", target.path().display());
+                let what = format!(
+                    "there is a backup already, and each one of logs has a directory of its own; \
+                     choose another name path=`{}`",
+                    target.path().display()
+                );
                 return Err(EngineError::new(Code::InvalidName, what));
             }
             Ok(engine.logs()?.store.backup(target.path())?)

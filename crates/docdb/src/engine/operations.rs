@@ -13,6 +13,7 @@ use super::Engine;
 use super::error::{EngineError, Result};
 use super::reply::Reply;
 use super::served::Served;
+use crate::backups::{self, Kind};
 use crate::scheduler::QueueStats;
 
 /// Where a backup goes: a name below the directory for backups.
@@ -142,6 +143,7 @@ impl Engine {
         let data = self.options.dir.clone();
         self.operate(served, reply, move |database| {
             make_dir(&disk, &data.join(BACKUPS))?;
+            backups::to_write(Kind::Database, &disk, target.path())?;
             Ok(database.backup(&BackupDir::new(&disk, target.path()))?)
         });
     }
@@ -155,6 +157,7 @@ impl Engine {
     ) {
         let disk = Arc::clone(&self.env.disk);
         self.operate_on_server(reply, move |engine| {
+            backups::to_read(Kind::Database, &disk, from.path())?;
             engine.make_room(None)?;
             let (database, report) =
                 engine.store.restore(&BackupDir::new(&disk, from.path()), &name)?;

@@ -5,6 +5,7 @@ mod config;
 mod copies;
 mod database;
 mod drills;
+mod environment;
 mod hostile;
 mod http;
 mod ipc;

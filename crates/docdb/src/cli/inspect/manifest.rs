@@ -9,7 +9,8 @@ use docstore::index::file::Kind;
 use docstore::{Checkpoint, Manifest, ManifestInspection, inspect_manifest};
 use serde_json::{Value, json};
 
-use crate::cli::coded;
+use crate::cli::place::DirectoryArguments;
+use crate::cli::{Environment, coded};
 
 pub(super) const HELP: &str = "\
 Exit codes:
@@ -18,22 +19,30 @@ Exit codes:
   2  the command line is wrong
 
 Examples:
+  docdb inspect manifest --database orders
   docdb inspect manifest DIR
   docdb inspect manifest DIR --json | jq '.checkpoints[-1].files'";
 
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The directory of a database
-    path: PathBuf,
+    /// The directory of a database; without it, the database is looked for in the data directory
+    path: Option<PathBuf>,
+    #[command(flatten)]
+    place: DirectoryArguments,
     /// Print JSON
     #[arg(long)]
     json: bool,
 }
 
 /// Runs the command.
-pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<()> {
-    let found = inspect_manifest(&RealDisk::shared(), &arguments.path).map_err(|e| coded(&e))?;
+pub(super) fn run(
+    arguments: &Arguments,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let path = arguments.place.find(arguments.path.as_deref(), environment)?;
+    let found = inspect_manifest(&RealDisk::shared(), &path).map_err(|e| coded(&e))?;
     if arguments.json {
         return writeln!(out, "{:#}", to_json(&found));
     }

@@ -10,8 +10,8 @@ use wal::inspect::{
     Ending, FrameInspection, Inspection, Role, SegmentInspection, Verdict, inspect,
 };
 
-use crate::cli::failed;
-use crate::cli::place::database_dir;
+use crate::cli::place::DirectoryArguments;
+use crate::cli::{Environment, failed};
 
 pub(super) const HELP: &str = "\
 Exit codes:
@@ -20,6 +20,7 @@ Exit codes:
   2  the command line is wrong
 
 Examples:
+  docdb inspect wal --database orders
   docdb inspect wal docdb-data/db-1f0c8b5e-6f0e-4a5b-9d51-2f7f6f1c0a3d
   docdb inspect wal DIR --frames | less
   docdb inspect wal DIR/log/0000000000000003.wal --frames
@@ -28,8 +29,11 @@ Examples:
 /// What to look at.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
-    /// The directory of a database or of its log, or one segment file
-    path: PathBuf,
+    /// The directory of a database or of its log, or one segment file; without it, the database is
+    /// looked for in the data directory
+    path: Option<PathBuf>,
+    #[command(flatten)]
+    place: DirectoryArguments,
     /// Print JSON: with --frames one object per frame and line, then the summary on the last line
     #[arg(long)]
     json: bool,
@@ -39,14 +43,19 @@ pub(super) struct Arguments {
 }
 
 /// Runs the command.
-pub(super) fn run(wal: &Arguments, out: &mut dyn Write) -> io::Result<()> {
+pub(super) fn run(
+    wal: &Arguments,
+    environment: &Environment,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     if wal.frames && !wal.json {
         writeln!(out, "segment     offset         LSN  kind               tx LSN  bytes  key")?;
     }
     let mut written = Ok(());
     let disk = RealDisk::shared();
-    let log = wal.path.join("log");
-    let path = if disk.stat(&log)?.is_some() { log } else { database_dir(&wal.path)?.to_owned() };
+    let dir = wal.place.find(wal.path.as_deref(), environment)?;
+    let log = dir.join("log");
+    let path = if disk.stat(&log)?.is_some() { log } else { dir };
     let found = inspect(&disk, &path, &mut |frame| {
         if wal.frames && written.is_ok() {
             written = match wal.json {

@@ -10,7 +10,7 @@ use logstore::{
 };
 use serde_json::json;
 
-use super::{Environment, Filter, Server, Span, offline, pages};
+use super::{Asking, At, Environment, Filter, Span, offline, pages};
 use crate::cli::coded;
 use crate::engine::EngineError;
 use crate::ingest::{fields, time};
@@ -35,8 +35,12 @@ pub(in crate::cli) struct Arguments {
     /// Read the files of this data directory, which no server may have open
     #[arg(long, value_name = "DIR", conflicts_with = "connect")]
     data_dir: Option<PathBuf>,
+    /// The server: the path of its socket, HOST:PORT, http://HOST:PORT or https://HOST:PORT
+    /// [default: the socket in DOCDB_DATA_DIR, or in ./docdb-data]
+    #[arg(long, value_name = "ADDRESS")]
+    connect: Option<String>,
     #[command(flatten)]
-    server: Server,
+    asking: Asking,
 }
 
 /// The same as [`Filter`] with the text as an option, because the file comes first here.
@@ -144,7 +148,8 @@ fn from_server(
     out: &mut dyn Write,
     err: &mut dyn Write,
 ) -> io::Result<()> {
-    let client = arguments.server.client(environment)?;
+    let at = At { connect: arguments.connect.clone(), data_dir: None };
+    let client = arguments.asking.client(&at.address(environment)?, environment)?;
     let mut is_first = true;
     pages(&client, request, None, err, &mut |entry| {
         let stored = stored(entry);

@@ -12,8 +12,9 @@ use logstore::{
 };
 use serde_json::json;
 
-use crate::cli::coded;
-use crate::cli::place::{absolute, environment, hold, refused, require_dir};
+use crate::backups::{self, Kind};
+use crate::cli::place::{absolute, data_dir, environment, hold, refused, require_dir};
+use crate::cli::{Environment as Variables, coded};
 use crate::engine::logs_dir;
 
 /// How long what waits may take to be written: nothing waits in a store that only was opened.
@@ -27,9 +28,9 @@ pub(in crate::cli) struct Backup {
     /// Check the backup that is there, and take none
     #[arg(long, conflicts_with = "data_dir")]
     check: bool,
-    /// The data directory; no server may have it open
-    #[arg(long, value_name = "DIR", default_value = "./docdb-data")]
-    data_dir: PathBuf,
+    /// The data directory, which no server may have open [default: DOCDB_DATA_DIR, or ./docdb-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -40,9 +41,9 @@ pub(in crate::cli) struct Backup {
 pub(in crate::cli) struct Restore {
     /// The directory of the backup
     dir: PathBuf,
-    /// The data directory, which must have no logs
-    #[arg(long, value_name = "DIR", default_value = "./docdb-data")]
-    data_dir: PathBuf,
+    /// The data directory, which must have no logs [default: DOCDB_DATA_DIR, or ./docdb-data]
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -61,22 +62,37 @@ pub(super) fn close(store: &BatchedSqliteStorage) -> io::Result<()> {
     store.close(CLOSE_TIME).map(drop).map_err(|error| coded(&error))
 }
 
-pub(super) fn backup(arguments: &Backup, out: &mut dyn Write) -> io::Result<()> {
+/// Refuses what is no directory, and what is a backup of something else.
+fn require_backup(dir: &Path) -> io::Result<()> {
+    require_dir("backup", dir, "")?;
+    backups::to_read(Kind::Logs, &environment().disk, dir).map_err(|error| coded(&error))
+}
+
+pub(super) fn backup(
+    arguments: &Backup,
+    variables: &Variables,
+    out: &mut dyn Write,
+) -> io::Result<()> {
     let dir = absolute(&arguments.dir)?;
     if arguments.check {
-        require_dir("backup", &dir, "")?;
+        require_backup(&dir)?;
         let report = check_backup(&*environment().disk, &dir).map_err(|error| coded(&error))?;
         return show("checked", &report, arguments.json, out);
     }
-    let store = open(&arguments.data_dir)?;
+    let store = open(&data_dir(arguments.data_dir.as_deref(), variables)?)?;
     let taken = store.backup(&dir).map_err(|error| coded(&error));
     close(&store)?;
     show("copied", &taken?, arguments.json, out)
 }
 
-pub(super) fn restore(arguments: &Restore, out: &mut dyn Write) -> io::Result<()> {
-    let (from, data) = (absolute(&arguments.dir)?, absolute(&arguments.data_dir)?);
-    require_dir("backup", &from, "")?;
+pub(super) fn restore(
+    arguments: &Restore,
+    variables: &Variables,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    let data = data_dir(arguments.data_dir.as_deref(), variables)?;
+    let (from, data) = (absolute(&arguments.dir)?, absolute(&data)?);
+    require_backup(&from)?;
     // Made where it is not there, and held: a server that runs would have logs there by the next moment.
     let _held = hold(&data)?;
     let disk = environment().disk;
