@@ -130,7 +130,7 @@ fn render(codes: &Value, has_page: impl Fn(&str) -> bool) -> String {
          *permanent*, retrying changes nothing; *validation*, the request is wrong; *network*, the\n\
          connection or its credentials are at fault; *critical*, storage or docdb itself is failing\n\
          and somebody must look.\n\n\
-         | number | code | category | meaning |\n|---|---|---|---|\n",
+         | number | code | category | HTTP | meaning |\n|---|---|---|---|---|\n",
     );
     for code in codes.as_array().map_or(&[][..], Vec::as_slice) {
         let name = code["code"].as_str().unwrap_or_default();
@@ -138,8 +138,14 @@ fn render(codes: &Value, has_page: impl Fn(&str) -> bool) -> String {
             if has_page(name) { format!("[{name}]({name}.md)") } else { format!("`{name}`") };
         let category = code["category"].as_str().unwrap_or_default();
         let meaning = code["meaning"].as_str().unwrap_or_default();
-        let _ = writeln!(text, "| {} | {shown} | {category} | {meaning} |", code["number"]);
+        let (number, status) = (&code["number"], &code["http_status"]);
+        let _ = writeln!(text, "| {number} | {shown} | {category} | {status} | {meaning} |");
     }
+    text.push_str(
+        "\nClients have names for what no server answered, without a number:\n\
+         [ConnectionLost](ConnectionLost.md), [ProtocolError](ProtocolError.md),\n\
+         [UnknownError](UnknownError.md). `docdb errors` knows them too.\n",
+    );
     text
 }
 
@@ -151,12 +157,14 @@ mod tests {
     #[test]
     fn a_code_with_a_page_is_linked() {
         let codes = json!([
-            {"number": 1, "code": "First", "category": "transient", "meaning": "One."},
-            {"number": 2, "code": "Second", "category": "permanent", "meaning": "Two."},
+            {"number": 1, "code": "First", "category": "transient", "http_status": 503,
+             "meaning": "One."},
+            {"number": 2, "code": "Second", "category": "permanent", "http_status": 404,
+             "meaning": "Two."},
         ]);
         let text = render(&codes, |name| name == "Second");
-        assert!(text.contains("| 1 | `First` | transient | One. |\n"), "{text}");
-        assert!(text.contains("| 2 | [Second](Second.md) | permanent | Two. |\n"), "{text}");
+        assert!(text.contains("| 1 | `First` | transient | 503 | One. |\n"), "{text}");
+        assert!(text.contains("| 2 | [Second](Second.md) | permanent | 404 | Two. |\n"), "{text}");
     }
 
     #[test]

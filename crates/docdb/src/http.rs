@@ -63,6 +63,12 @@ use crate::engine::{Engine, EngineError};
 pub use listen::{Listening, listen};
 pub use metrics::ALL as METRICS;
 
+/// The status of an answer with this code, unless a route says otherwise.
+#[must_use]
+pub fn http_status(code: base::error::Code) -> u16 {
+    error::status_of(code).as_u16()
+}
+
 /// What every request needs.
 pub struct Surface {
     engine: Arc<Engine>,

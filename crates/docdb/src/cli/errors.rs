@@ -1,5 +1,6 @@
 //! `docdb errors`: the frozen error codes and the page of each, so that a code in a log can be looked
-//! up where docdb runs. The list itself is in `base::error`, the pages are in `docs/errors`.
+//! up where docdb runs. The list itself is in `base::error`, the pages are in `docs/errors`. What
+//! clients call a failure that no server answered has a page too, and no number.
 
 mod pages;
 
@@ -8,22 +9,36 @@ use std::io::{self, Write};
 use base::error::Code;
 use serde_json::{Value, json};
 
+use crate::http::http_status;
+use pages::{OF_CLIENTS, OfClient};
+
 /// What to print.
 #[derive(Debug, clap::Args)]
 pub(super) struct Arguments {
     /// A code by its number or by its name, in any case: print its page. Without it, list all codes
     #[arg(value_parser = parse_code)]
-    code: Option<Code>,
+    code: Option<Asked>,
     /// Print JSON, without the page: an object for one code, an array of them for all
     #[arg(long)]
     json: bool,
 }
 
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asked {
+    /// A code of the list.
+    Code(Code),
+    /// A name that only clients use.
+    OfClient(&'static OfClient),
+}
+
 /// Runs the command.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<()> {
     match (arguments.code, arguments.json) {
-        (Some(code), true) => writeln!(out, "{:#}", to_json(code)),
-        (Some(code), false) => write!(out, "{}", pages::page(code)),
+        (Some(Asked::Code(code)), true) => writeln!(out, "{:#}", to_json(code)),
+        (Some(Asked::Code(code)), false) => write!(out, "{}", pages::page(code)),
+        (Some(Asked::OfClient(of)), true) => writeln!(out, "{:#}", of_client_json(of)),
+        (Some(Asked::OfClient(of)), false) => write!(out, "{}", of.page),
         (None, true) => {
             let all: Vec<Value> = Code::ALL.iter().map(|code| to_json(*code)).collect();
             writeln!(out, "{:#}", Value::Array(all))
@@ -32,10 +47,13 @@ pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> io::Result<()> 
     }
 }
 
-fn parse_code(text: &str) -> Result<Code, String> {
+fn parse_code(text: &str) -> Result<Asked, String> {
     let by_number = text.parse().ok().and_then(Code::from_number);
     let by_name = || Code::ALL.iter().copied().find(|code| code.name().eq_ignore_ascii_case(text));
-    by_number.or_else(by_name).ok_or_else(|| "`docdb errors` lists the codes".to_owned())
+    let of_client = || OF_CLIENTS.iter().find(|of| of.name.eq_ignore_ascii_case(text));
+    let found = by_number.or_else(by_name).map(Asked::Code);
+    let found = found.or_else(|| of_client().map(Asked::OfClient));
+    found.ok_or_else(|| "`docdb errors` lists the codes".to_owned())
 }
 
 fn to_json(code: Code) -> Value {
@@ -43,7 +61,19 @@ fn to_json(code: Code) -> Value {
         "number": code.number(),
         "code": code.name(),
         "category": code.category().name(),
+        "http_status": http_status(code),
         "meaning": code.meaning(),
+    })
+}
+
+/// The same of what only clients say: there is no number and no status, because nobody answered.
+fn of_client_json(of: &OfClient) -> Value {
+    json!({
+        "number": null,
+        "code": of.name,
+        "category": "network",
+        "http_status": null,
+        "meaning": of.meaning,
     })
 }
 
@@ -66,6 +96,10 @@ mod tests {
     use super::*;
 
     fn printed(code: Option<Code>, json: bool) -> String {
+        asked(code.map(Asked::Code), json)
+    }
+
+    fn asked(code: Option<Asked>, json: bool) -> String {
         let mut out = Vec::new();
         run(&Arguments { code, json }, &mut out).unwrap();
         String::from_utf8(out).unwrap()
@@ -73,12 +107,28 @@ mod tests {
 
     #[test]
     fn a_code_is_found_by_number_and_by_name_in_any_case() {
-        assert_eq!(parse_code("25"), Ok(Code::WalCorrupt));
-        assert_eq!(parse_code("WalCorrupt"), Ok(Code::WalCorrupt));
-        assert_eq!(parse_code("walcorrupt"), Ok(Code::WalCorrupt));
+        for text in ["25", "WalCorrupt", "walcorrupt"] {
+            assert_eq!(parse_code(text), Ok(Asked::Code(Code::WalCorrupt)));
+        }
         assert!(parse_code("0").is_err());
         assert!(parse_code("256").is_err());
         assert!(parse_code("WalCorrupted").is_err());
+    }
+
+    #[test]
+    fn what_only_a_client_says_has_a_page_that_says_so() {
+        for of in &OF_CLIENTS {
+            assert_eq!(parse_code(&of.name.to_lowercase()), Ok(Asked::OfClient(of)));
+            let text = asked(Some(Asked::OfClient(of)), false);
+            let (name, meaning) = (of.name, of.meaning);
+            let head =
+                format!("# {name}\n\nNo code: clients say this, category network. {meaning}\n");
+            assert!(text.starts_with(&head), "{text}");
+            assert!(text.contains("\n## May the caller retry?\n\n"), "{text}");
+            let json: Value =
+                serde_json::from_str(&asked(Some(Asked::OfClient(of)), true)).unwrap();
+            assert_eq!((&json["code"], &json["number"]), (&name.into(), &Value::Null));
+        }
     }
 
     #[test]
@@ -97,7 +147,9 @@ mod tests {
         for code in Code::ALL {
             let text = printed(Some(*code), false);
             let category = code.category().name();
-            let head = format!("# {code}\n\nCode {}, category {category}. ", code.number());
+            let (number, status) = (code.number(), http_status(*code));
+            let head =
+                format!("# {code}\n\nCode {number}, category {category}, HTTP status {status}. ");
             assert!(text.starts_with(&head), "{text}");
             let (_, last) = text.split_once("\n## May the caller retry?\n\n").unwrap();
             assert!(last.ends_with('\n') && last.trim().len() > 2, "{code}: {last:?}");
@@ -113,5 +165,6 @@ mod tests {
         assert_eq!(one, list[7]);
         assert_eq!(one["number"], 8);
         assert_eq!(one["category"], "permanent");
+        assert_eq!(one["http_status"], 404);
     }
 }

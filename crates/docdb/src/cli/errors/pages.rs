@@ -19,6 +19,33 @@ macro_rules! pages {
     };
 }
 
+/// A name that clients give to a failure that no server answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct OfClient {
+    pub(super) name: &'static str,
+    pub(super) meaning: &'static str,
+    pub(super) page: &'static str,
+}
+
+/// All of them, as [`client::Error::name`] has them.
+pub(super) static OF_CLIENTS: [OfClient; 3] = [
+    OfClient {
+        name: "ConnectionLost",
+        meaning: "There is no connection to a server, or it was lost.",
+        page: include_str!("../../../../../docs/errors/ConnectionLost.md"),
+    },
+    OfClient {
+        name: "ProtocolError",
+        meaning: "The other side does not speak docdb's protocol.",
+        page: include_str!("../../../../../docs/errors/ProtocolError.md"),
+    },
+    OfClient {
+        name: "UnknownError",
+        meaning: "The server answered a code that this client does not know.",
+        page: include_str!("../../../../../docs/errors/UnknownError.md"),
+    },
+];
+
 pages! {
     InvalidJson InvalidName InvalidId InvalidPatch InvalidQuery InvalidSchema DocExists DocNotFound
     DbNotOpen DbNotFound DbExists CollectionNotFound CollectionExists CollectionNotEmpty
