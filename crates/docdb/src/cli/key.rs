@@ -2,7 +2,7 @@
 //! or not. A running server sees the change within seconds, or at once on SIGHUP.
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use base::clock::{Clock, SystemClock, WallMs};
@@ -10,6 +10,7 @@ use base::io::RealDisk;
 use serde_json::{Value as Json, json};
 
 use super::Environment;
+use super::place::{absolute, require_dir};
 use crate::auth::{Grant, Key, KeyFile, Wanted};
 use crate::config::{Config, ConfigErrors, Machine, Settings, Sources, parse_time};
 use crate::logging::Rfc3339;
@@ -94,8 +95,16 @@ fn act(
     err: &mut dyn Write,
 ) -> io::Result<()> {
     let file = KeyFile::new(&RealDisk::shared(), &config.data_dir);
+    let is_made = prepare(&arguments.action, &config.data_dir)?;
     match &arguments.action {
-        Action::Add(wanted) => add(wanted, &file, now, arguments.json, out, err),
+        Action::Add(wanted) => {
+            add(wanted, &file, now, arguments.json, out, err)?;
+            if is_made {
+                let dir = config.data_dir.display();
+                writeln!(err, "the data directory `{dir}` was not there and has been made")?;
+            }
+            Ok(())
+        }
         Action::List => {
             let keys = file.load().map_err(io::Error::other)?;
             if arguments.json {
@@ -116,6 +125,22 @@ fn act(
             writeln!(out, "removed {} {}", removed.id(), removed.label)
         }
     }
+}
+
+/// Refuses a data directory that is not there, where one must be, and one that cannot be made. Says
+/// whether it will be made.
+fn prepare(action: &Action, data_dir: &Path) -> io::Result<bool> {
+    let hint = "; --data-dir says where it is";
+    let Action::Add(_) = action else {
+        return require_dir("data directory", data_dir, hint).map(|()| false);
+    };
+    if RealDisk::shared().stat(data_dir)?.is_some() {
+        return require_dir("data directory", data_dir, hint).map(|()| false);
+    }
+    let parent = absolute(data_dir)?.parent().map(Path::to_path_buf).unwrap_or_default();
+    let dir = data_dir.display();
+    require_dir("directory", &parent, &format!(" to make the data directory `{dir}` in{hint}"))?;
+    Ok(true)
 }
 
 fn add(

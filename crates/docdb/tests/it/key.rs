@@ -60,6 +60,26 @@ fn what_cannot_be_a_key_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_data_directory_that_is_not_there_is_said_to_be() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let data = dir.path().join("data");
+    for args in [&["list"][..], &["remove", "ci"]] {
+        let output = key(&data, args);
+        assert_eq!(output.status.code(), Some(1), "{args:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("there is no data directory at") && said.contains("--data-dir"));
+    }
+    let added = key(&data.join("below"), &["add", "ci", "--grant", "*=read"]);
+    assert_eq!(added.status.code(), Some(1));
+    let said = text(&added.stderr);
+    assert!(said.contains("there is no directory at") && said.contains("to make"), "{said}");
+    let added = key(&data, &["add", "ci", "--grant", "*=read"]);
+    assert!(text(&added.stderr).contains("has been made"), "{added:?}");
+    let again = key(&data, &["add", "cd", "--grant", "*=read"]);
+    assert!(!text(&again.stderr).contains("has been made"), "{again:?}");
+}
+
+#[test]
 fn the_file_of_keys_is_for_its_user_alone_and_nothing_else_is_left() {
     use std::os::unix::fs::PermissionsExt as _;
     let dir = tempfile::tempdir().expect("a directory");

@@ -40,17 +40,20 @@ impl Session<'_> {
             self.without_transaction("the database stays")?;
         }
         self.client.close_database(&name)?;
-        self.let_go(&name);
-        Ok(self.out.ok(&format!("closed={name}"))?)
+        let moved = self.let_go(&name);
+        Ok(self.out.ok(&format!("closed={name}{moved}"))?)
     }
 
-    /// Forgets a database that is gone or closed.
-    fn let_go(&mut self, name: &str) {
+    /// Forgets a database that is gone or closed. When it was the one in use, the shell goes on with
+    /// the default one: what is said of that.
+    fn let_go(&mut self, name: &str) -> String {
         self.opened.remove(name);
-        if name == self.database.name() {
-            self.database = self.client.database(DEFAULT_DATABASE);
-            DEFAULT_COLLECTION.clone_into(&mut self.collection);
+        if name != self.database.name() {
+            return String::new();
         }
+        self.database = self.client.database(DEFAULT_DATABASE);
+        DEFAULT_COLLECTION.clone_into(&mut self.collection);
+        format!(" database={} collection={}", self.database.name(), self.collection)
     }
 
     pub(super) fn drop_database(&mut self, name: &str) -> Result {
@@ -58,8 +61,8 @@ impl Session<'_> {
             self.without_transaction("the database stays")?;
         }
         self.client.drop_database(name)?;
-        self.let_go(name);
-        Ok(self.out.ok(&format!("dropped={name}"))?)
+        let moved = self.let_go(name);
+        Ok(self.out.ok(&format!("dropped={name}{moved}"))?)
     }
 
     pub(super) fn databases(&mut self) -> Result {
@@ -80,10 +83,12 @@ impl Session<'_> {
 
     pub(super) fn drop_collection(&mut self, name: &str, mode: DropMode) -> Result {
         self.database.drop_collection(name, mode)?;
+        let mut moved = String::new();
         if name == self.collection {
             DEFAULT_COLLECTION.clone_into(&mut self.collection);
+            moved = format!(" collection={}", self.collection);
         }
-        Ok(self.out.ok(&format!("dropped={name}"))?)
+        Ok(self.out.ok(&format!("dropped={name}{moved}"))?)
     }
 
     pub(super) fn collections(&mut self) -> Result {
