@@ -44,7 +44,18 @@ pub(super) fn page(list: &Value) -> String {
          `GET /metrics` answers them in the text format of Prometheus, or as OpenMetrics when the\n\
          request accepts it; `docdb metrics` lists them. `dashboards/docdb.json` is a dashboard for\n\
          Grafana with a panel for each. Durations are in seconds, sizes in bytes. Metrics of a\n\
-         database are there while it is open.\n",
+         database are there while it is open.\n\n\
+         Prometheus reads them with this in its `prometheus.yml`; the last three lines only when there\n\
+         are API keys, with one that `docdb key add prometheus --grant '*=read'` has made:\n\n\
+         ```yaml\n\
+         scrape_configs:\n  \
+           - job_name: docdb\n    \
+             static_configs:\n      \
+               - targets: [\"127.0.0.1:7717\"]\n    \
+             authorization:\n      \
+               type: Bearer\n      \
+               credentials_file: /etc/prometheus/docdb.key\n\
+         ```\n",
     );
     for (at, (title, _)) in SECTIONS.iter().enumerate() {
         let here = |row: &&Value| section_of(text(row, "name")) == at;
