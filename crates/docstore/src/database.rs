@@ -50,6 +50,8 @@ pub(crate) struct Core;
 pub(crate) struct Marks {
     pub(crate) checkpoint: ReaderMark,
     pub(crate) parity: Mutex<ReaderMark>,
+    /// What `hold_changes` asks for, until somebody takes it over.
+    pub(crate) changes: Mutex<Option<ReaderMark>>,
 }
 
 pub(crate) struct Inner {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use base::clock::WallMs;
 use base::words::{Change, Lsn};
-use wal::{Hold, Reader, ReaderMark, Upto};
+use wal::frame::Kind;
+use wal::{Hold, Log, Reader, ReaderMark, Upto};
 
-use crate::database::Database;
+use crate::database::{Database, lock};
 use crate::error::Result;
 
 /// One change.
@@ -29,6 +30,36 @@ pub struct FeedEntry {
 pub struct Feed {
     reader: Reader,
     mark: ReaderMark,
+    has_gap: bool,
+}
+
+/// Has the log keep the changes behind a position, for somebody who reads them later. Not without limit,
+/// as for a feed: one that holds back too much is let go. Given up on drop.
+#[derive(Debug)]
+pub struct ChangesHold(ReaderMark);
+
+impl ChangesHold {
+    /// The changes up to this position are needed no more. Never moves back.
+    pub fn advance(&self, position: Lsn) {
+        self.0.advance(position);
+    }
+
+    /// The position behind which changes are kept.
+    #[must_use]
+    pub fn position(&self) -> Lsn {
+        self.0.lsn()
+    }
+
+    /// Whether the log has stopped keeping them.
+    #[must_use]
+    pub fn is_let_go(&self) -> bool {
+        self.0.is_let_go()
+    }
+}
+
+/// Keeps everything that the log has.
+pub(crate) fn opening_mark(log: &Log) -> ReaderMark {
+    log.mark("what is derived of the changes", Hold::Limited, Lsn::ZERO)
 }
 
 impl Database {
@@ -41,7 +72,20 @@ impl Database {
         self.inner.check_open()?;
         let mark = self.inner.log.mark("change feed", Hold::Limited, position);
         let reader = self.inner.log.read(position.next(), Upto::Durable);
-        Ok(Feed { reader, mark })
+        Ok(Feed { reader, mark, has_gap: false })
+    }
+
+    /// The hold on the changes that the log has kept since the database was opened, if the options ask for
+    /// one ([`hold_changes`](crate::Options::hold_changes)): for the first who takes it.
+    #[must_use]
+    pub fn take_opening_hold(&self) -> Option<ChangesHold> {
+        lock(&self.inner.marks.changes).take().map(ChangesHold)
+    }
+
+    /// Keeps the changes behind a position, those that the log still has.
+    #[must_use]
+    pub fn hold_changes(&self, reader: &str, position: Lsn) -> ChangesHold {
+        ChangesHold(self.inner.log.mark(reader, Hold::Limited, position))
     }
 }
 
@@ -57,11 +101,18 @@ impl Feed {
             let Some(frame) = self.reader.next()? else { return Ok(None) };
             let (lsn, transaction, wall) = (frame.lsn, frame.tx_first, WallMs(frame.wall_ms));
             let change = frame.change();
+            self.has_gap |= frame.kind == Kind::Gap;
             self.mark.advance(lsn);
             if let Some(change) = change {
                 return Ok(Some(FeedEntry { lsn, transaction, wall, change }));
             }
         }
+    }
+
+    /// Whether changes were lost where it has read: the log was damaged there and was salvaged.
+    #[must_use]
+    pub fn has_gap(&self) -> bool {
+        self.has_gap
     }
 
     /// Waits until there is a change or `timeout` has passed; says whether there may be one.

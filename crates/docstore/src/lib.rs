@@ -56,7 +56,7 @@ pub use export::{
     ExportReport, IMPORT_ERRORS_MAX, ImportLine, ImportMode, ImportOptions, ImportProgress,
     ImportReport, ImportStopped, LINE_BYTES_MAX, LineError, OnError, write_export_line,
 };
-pub use feed::{Feed, FeedEntry};
+pub use feed::{ChangesHold, Feed, FeedEntry};
 pub use heal::HealReport;
 pub use location::{FileNumber, Location};
 pub use manifest::{

@@ -220,6 +220,7 @@ fn assemble(
     let marks = Marks {
         checkpoint: log.mark("checkpoint", Hold::Unlimited, oldest),
         parity: Mutex::new(parity_mark(&log, manifest.hold.min(oldest))),
+        changes: Mutex::new(options.hold_changes.then(|| crate::feed::opening_mark(&log))),
     };
     let newest = manifest.newest();
     let writer = continued(env, dir, &manifest);

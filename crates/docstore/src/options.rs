@@ -65,6 +65,10 @@ pub struct Options {
     pub healing_interval: Duration,
     /// Which property of collections makes rules for their documents. Default none.
     pub rule: Option<PropertyRule>,
+    /// Whether the log, from the opening of the database on, keeps all changes that it still has for
+    /// [`Database::take_opening_hold`](crate::Database::take_opening_hold): for who derives something of
+    /// them and does not know yet where it stands. Default false.
+    pub hold_changes: bool,
     /// A defect to run with, so that the tests can show that they notice.
     #[cfg(feature = "planted-bugs")]
     pub planted: Option<crate::planted::Bug>,
@@ -96,6 +100,7 @@ impl Default for Options {
             healing_batch: 100,
             healing_interval: Duration::from_secs(3600),
             rule: None,
+            hold_changes: false,
             #[cfg(feature = "planted-bugs")]
             planted: None,
         }

@@ -137,6 +137,28 @@ impl Database {
         self.inner.prune();
     }
 
+    /// The ids of a collection's documents with their revisions, as they are at the moment, in the order of
+    /// ids: those behind `after`, and fewer than `limit` only when there are no more. Reads no
+    /// document. Two calls see two moments.
+    ///
+    /// # Errors
+    /// `DbNotOpen`, `CollectionNotFound`.
+    pub fn revisions(
+        &self,
+        collection: CollectionId,
+        after: Option<&DocId>,
+        limit: usize,
+    ) -> Result<Vec<(DocId, Lsn)>> {
+        self.inner.check_open()?;
+        let wall = self.inner.log.wall();
+        let state = self.inner.read();
+        let position = self.inner.position();
+        state.collections.find(collection, position)?;
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let all = state.range(collection, from, Bound::Unbounded, position, wall);
+        Ok(all.take(limit).map(|(id, seen)| (id, seen.lsn)).collect())
+    }
+
     /// One page of a collection.
     ///
     /// A scan of more than one page reads all of them at the position of the first: it holds a

@@ -13,6 +13,7 @@ mod export;
 mod fixtures;
 mod gate;
 mod given_up;
+mod hold;
 mod index;
 mod life;
 mod model;
