@@ -288,8 +288,9 @@ impl Index {
     pub fn set_schema(&self, schema: Schema) {
         let schema = Arc::new(schema);
         *lock(&self.preparer) = Arc::new(Preparer::new(Arc::clone(&schema)));
+        let now = self.clock.now();
         let mut core = lock(&self.core);
-        core.schema = schema;
+        core.set_schema(schema, now);
         self.show(&core);
     }
 
@@ -304,6 +305,14 @@ impl Index {
     #[must_use]
     pub fn applied(&self) -> Lsn {
         lock(&self.core).applied
+    }
+
+    /// The position behind which the log must keep the changes so that a start finds them: [`Index::applied`]; none
+    /// when everything that was applied is durable, and no change is needed again.
+    #[must_use]
+    pub fn needed(&self) -> Option<Lsn> {
+        let core = lock(&self.core);
+        (!core.is_settled()).then_some(core.applied)
     }
 
     /// What it holds.

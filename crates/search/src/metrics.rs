@@ -25,9 +25,9 @@ macro_rules! definitions {
 definitions! {
     APPLIED "docdb_search_applied_changes_total" Kind::Counter, "changes", [],
         "Changes of documents that indexes have applied.";
-    QUERIES "docdb_search_queries_total" Kind::Counter, "queries", ["status"],
+    QUERIES "docdb_search_index_queries_total" Kind::Counter, "queries", ["status"],
         "Queries that indexes answered, and that failed.";
-    QUERY_DURATION "docdb_search_query_duration_seconds" DURATIONS, "seconds", [],
+    QUERY_DURATION "docdb_search_index_query_duration_seconds" DURATIONS, "seconds", [],
         "Time of a query in its index.";
     FLUSHES "docdb_search_flushes_total" Kind::Counter, "flushes", ["status"],
         "Memtables that were made into segments, and attempts that failed.";

@@ -197,6 +197,17 @@ impl Core {
         self.frozen.push_back(Frozen { memtable, end: self.position, written: None });
     }
 
+    /// Whether the durable state has everything that was applied.
+    pub(super) fn is_settled(&self) -> bool {
+        self.frozen.is_empty() && self.active.since().is_none()
+    }
+
+    /// Takes another schema. That is a change like others: a flush makes it durable.
+    pub(super) fn set_schema(&mut self, schema: Arc<Schema>, now: Instant) {
+        self.schema = schema;
+        self.active.touch(now);
+    }
+
     /// The oldest memtable that waits.
     pub(super) fn flush_job(&self) -> Option<FlushJob> {
         let frozen = self.frozen.front()?;

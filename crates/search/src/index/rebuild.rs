@@ -71,6 +71,11 @@ impl Rebuild {
         Ok(())
     }
 
+    /// As [`Index::set_schema`].
+    pub fn set_schema(&self, schema: Schema) {
+        self.index.set_schema(schema);
+    }
+
     /// All documents of the snapshot, which was taken at this position, have been added.
     pub fn documents_end(&mut self, at: Lsn) {
         let mut core = lock(&self.index.core);
