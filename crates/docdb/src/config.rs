@@ -36,7 +36,7 @@ pub use settings::{Entry, Settings};
 pub use source::{Origin, Sources};
 pub use typed::{
     Alerts, Checkpoint, Compaction, Config, Data, Databases, Healing, Http, Log, LogFormat,
-    LogLevel, Logs, Memory, Scheduler, Secret, Snapshot, Socket, Syslog, SyslogTls, Tls,
+    LogLevel, Logs, Memory, Scheduler, Search, Secret, Snapshot, Socket, Syslog, SyslogTls, Tls,
     Transactions, Wal,
 };
 pub use value::{Raw, Value, rule};

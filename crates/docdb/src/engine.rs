@@ -16,6 +16,7 @@ mod error;
 mod feed;
 mod health;
 mod housekeeping;
+mod indexes;
 mod logs;
 pub mod metrics;
 pub mod namespaces;
@@ -47,6 +48,7 @@ pub use documents::{Op, OpAnswer, OpAnswers, OpKind, Scan, ScanPage, Together};
 pub use error::{EngineError, Result};
 pub use feed::{ChangeKind, ChangeOut, Changes, PIECE_CHANGES_MAX};
 pub use health::{DatabaseHealth, Health, LogHealth, Verdict};
+pub use indexes::{IndexState, IndexesStatus, SEARCH_DIR, SearchOptions};
 pub use logs::{LOGS_DIR, LogTail, Logs, LogsHealth, logs_dir};
 pub use operations::{BackupTarget, VersionInfo};
 pub use reply::Reply;
@@ -59,6 +61,7 @@ use crate::scheduler::{Lane, Scheduler, SchedulerOptions};
 use cursor::Cursors;
 pub(crate) use cursor::again as cursor_again;
 use housekeeping::Signal;
+use indexes::Indexing;
 use metrics::Meters;
 use transactions::Transactions;
 
@@ -91,6 +94,8 @@ pub struct EngineOptions {
     pub logs_close: Duration,
     /// Threads for queries.
     pub query_threads: usize,
+    /// The search indexes.
+    pub search: SearchOptions,
 }
 
 /// Threads that open databases.
@@ -116,6 +121,7 @@ pub struct Engine {
     log_searches: Pool,
     logs: Option<Arc<Logs>>,
     queries: Pool,
+    indexes: Arc<Indexing>,
     databases: RwLock<BTreeMap<Name, Arc<Served>>>,
     transactions: Transactions,
     cursors: Cursors,
@@ -142,6 +148,8 @@ impl Engine {
     /// `FileOpen` when another process has the directory; a setting out of range; the disk's.
     pub fn start(env: Environment, mut options: EngineOptions) -> Result<Arc<Self>> {
         options.store.rule = Some(namespaces::search_rule());
+        // Until it is known how far their indexes are.
+        options.store.hold_changes = true;
         let clock = ClockRef::clone(&env.clock);
         let budget = Budget::new("process", options.memory_bytes);
         let opened = Store::open(&env, &options.dir, options.store.clone(), budget.clone());
@@ -167,7 +175,10 @@ impl Engine {
             };
             Logs::open(&options.dir, of_logs, environment, &budget)
         });
+        let of_search = options.search.clone();
+        let place = (&env.disk, &clock, options.dir.as_path());
         let engine = Arc::new(Self {
+            indexes: Arc::new(Indexing::start(place, of_search, &budget, meters.registry())?),
             log_searches: pool("logs", logs::SEARCH_THREADS, OPERATIONS_QUEUE),
             logs: logs.transpose()?,
             openers: pool("opener", OPENERS, OPENERS_QUEUE),
@@ -306,7 +317,12 @@ impl Engine {
         self.log_searches.stop();
         self.openers.stop();
         self.transactions.end_all();
+        self.indexes.stop_soon();
+        // They keep the log, which closing trims.
+        let indexes = self.indexes.leave_all();
         let closed = self.close_databases();
+        drop(indexes);
+        self.indexes.stop();
         // Last, so that they have what went wrong before.
         let logs = self.logs.as_ref().map_or(Ok(()), |logs| logs.close(self.options.logs_close));
         closed.and(logs)

@@ -8,6 +8,7 @@ pub fn inventory() -> Vec<&'static Definition> {
     let parts = [
         crate::engine::metrics::ALL,
         logstore::metrics::ALL,
+        search::metrics::ALL,
         crate::ingest::listen::METRICS,
         crate::http::METRICS,
         crate::ipc::METRICS,

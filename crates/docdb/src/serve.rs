@@ -131,6 +131,7 @@ pub fn options(config: &Config) -> EngineOptions {
         logs: config.logs.as_ref().map(|logs| logs.store.clone()),
         logs_close: config.shutdown_timeout / 6,
         query_threads: config.scheduler.query_workers,
+        search: config.search_options(),
     }
 }
 

@@ -1,9 +1,10 @@
 //! The table of settings: what each is called, what it may be, what it trades and who reads it.
 //!
-//! The rows are in [`server`], [`storage`] and [`logs`]. To add one: a row there, a field in
+//! The rows are in [`server`], [`storage`], [`search`] and [`logs`]. To add one: a row there, a field in
 //! [`Config`](super::Config) and its line in `typed.rs`; a test refuses a row that no field reads.
 
 mod logs;
+mod search;
 mod server;
 mod storage;
 
@@ -101,6 +102,8 @@ pub enum Reader {
     Log,
     /// The documents of each database.
     Documents,
+    /// The search indexes.
+    Search,
     /// The application logs.
     Logs,
     /// What tells of the server: its log lines and alerts.
@@ -118,6 +121,7 @@ impl Reader {
             Self::Scheduler => "the scheduler",
             Self::Log => "the log of each database",
             Self::Documents => "the documents of each database",
+            Self::Search => "the search indexes",
             Self::Logs => "the application logs",
             Self::Reports => "log lines and alerts",
         }
@@ -164,7 +168,7 @@ impl std::fmt::Display for Only {
 
 /// Every setting, in the order in which they are shown.
 pub fn all() -> impl Iterator<Item = &'static Setting> {
-    server::ROWS.iter().chain(storage::ROWS).chain(logs::ROWS)
+    server::ROWS.iter().chain(storage::ROWS).chain(search::ROWS).chain(logs::ROWS)
 }
 
 /// The setting called `name`.

@@ -4,6 +4,7 @@
 
 mod logs;
 mod read;
+mod search;
 mod store;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ pub struct Config {
     pub transactions: Transactions,
     /// `healing.*`.
     pub healing: Healing,
+    /// `search.*`.
+    pub search: Search,
     /// `log.*`.
     pub log: Log,
     /// `alerts.*`.
@@ -218,6 +221,21 @@ pub struct Healing {
     pub on_read: bool,
     /// `healing.max_batch_size`.
     pub max_batch_size: usize,
+}
+
+/// `search.*`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Search {
+    /// `search.unindexed_mb`.
+    pub unindexed_bytes: usize,
+    /// `search.cache_mb`, never 0.
+    pub cache_bytes: usize,
+    /// `search.compaction.max_segments`.
+    pub segments_max: usize,
+    /// `search.compaction.interval_secs`.
+    pub compact_every: Duration,
+    /// `search.compaction.min_segment_size`.
+    pub segment_bytes_min: u64,
 }
 
 /// `log.*`.

@@ -21,12 +21,22 @@ impl Engine {
         for entry in self.store.list() {
             let queue = self.scheduler.add_queue(self.weight_of(&entry.name));
             let state = match entry.is_open.then(|| self.store.database(&entry.name)) {
-                Some(Ok(database)) => State::Open(database),
+                Some(Ok(database)) => {
+                    self.indexes.opened(&database);
+                    State::Open(database)
+                }
                 Some(Err(_)) | None => State::Closed,
             };
             let served = Served::new(entry.name.clone(), entry.id, queue, state);
             databases.insert(entry.name, Arc::new(served));
         }
+        // One that is refused may be repaired.
+        let refused = self.store.refused();
+        let is_refused =
+            |id: &str| refused.iter().any(|refused| refused.path.to_string_lossy().ends_with(id));
+        self.indexes.remove_unknown(|id| {
+            databases.values().any(|served| served.id.to_string() == id) || is_refused(id)
+        });
     }
 
     fn weight_of(&self, name: &Name) -> u64 {
@@ -77,6 +87,7 @@ impl Engine {
     pub(super) fn adopt(&self, name: &Name, database: Database) -> Arc<Served> {
         let queue = self.scheduler.add_queue(self.weight_of(name));
         let id = database.id();
+        self.indexes.opened(&database);
         let served = Arc::new(Served::new(name.clone(), id, queue, State::Open(database)));
         // Counted as used now, or it might be closed as idle at once.
         _ = served.with(self.clock.now(), |_| ());
@@ -97,7 +108,10 @@ impl Engine {
             return Ok(self.store.drop_database(name)?);
         }
         let before = std::mem::replace(&mut *served.write(), State::Dropped);
-        if let Err(error) = self.store.drop_database(name) {
+        let indexes = self.indexes.leave(served.id);
+        let dropped = self.store.drop_database(name);
+        drop(indexes);
+        if let Err(error) = dropped {
             // Closed by the attempt, if it was open; the next request opens it again.
             if error_is_not_found(&error) {
                 self.forget(&served);
@@ -107,6 +121,7 @@ impl Engine {
             }
             return Err(error.into());
         }
+        self.indexes.remove_database(served.id);
         self.forget(&served);
         tracing::info!(database = %name, uuid = %served.id(), "a database was dropped");
         Ok(())
@@ -148,7 +163,10 @@ impl Engine {
             *state = State::Busy;
         }
         self.scheduler.hold(served.queue);
+        // They keep the log, which closing trims.
+        let indexes = self.indexes.leave(served.id);
         let closed = self.store.close_database(&served.name);
+        drop(indexes);
         {
             let mut state = served.write();
             if matches!(*state, State::Busy) {

@@ -333,15 +333,18 @@ impl Kind for Batch {
         };
         let answering = |reads| answering(Arc::clone(served), Arc::clone(&told), reads);
         let (prepared, why) = match prepared {
-            Prepared::Writes(writes) => match database.submit(writes, answering(Vec::new())) {
-                Ok(()) => return Step::Done,
-                Err(unplaced) => (Prepared::Writes(unplaced.work), unplaced.why),
+            Prepared::Writes(writes) => match engine.indexes.admit(database, &writes) {
+                Err(behind) => (Prepared::Writes(writes), behind),
+                Ok(()) => match database.submit(writes, answering(Vec::new())) {
+                    Ok(()) => return Step::Done,
+                    Err(unplaced) => (Prepared::Writes(unplaced.work), unplaced.why.into()),
+                },
             },
             Prepared::Mixed(transaction, reads) => {
                 match transaction.submit(answering(reads.clone())) {
                     Ok(()) => return Step::Done,
                     Err(unplaced) => {
-                        (Prepared::Mixed(Box::new(unplaced.work), reads), unplaced.why)
+                        (Prepared::Mixed(Box::new(unplaced.work), reads), unplaced.why.into())
                     }
                 }
             }
@@ -349,7 +352,7 @@ impl Kind for Batch {
         let stage = Stage::Ready(prepared, told);
         let left = Self { stage, since };
         if engine.is_stalled(since) {
-            left.refuse(why.into());
+            left.refuse(why);
             return Step::Done;
         }
         Step::Later(left, HoldFor::Time(BREATH))
@@ -487,6 +490,15 @@ impl Kind for Separate {
             match prepare(database, op.clone(), &mut known) {
                 Err(error) => self.answers.put(at, Err(error)),
                 Ok(write) => {
+                    let admitted = engine.indexes.admit(database, std::slice::from_ref(&write));
+                    if let Err(behind) = admitted {
+                        if !engine.is_stalled(self.since) {
+                            return Step::Later(self, HoldFor::Time(BREATH));
+                        }
+                        self.answers.put(at, Err(behind));
+                        self.next += 1;
+                        continue;
+                    }
                     let (answers, told) = (Arc::clone(&self.answers), Arc::clone(served));
                     let done = Box::new(move |outcome: docstore::Outcome| {
                         let written = outcome.map(|written| written[0].into());

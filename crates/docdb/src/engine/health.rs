@@ -9,6 +9,7 @@ use base::memory::BudgetStats;
 use base::words::{DatabaseId, Lsn, Name};
 
 use super::Engine;
+use super::indexes::IndexesStatus;
 use super::logs::LogsHealth;
 use super::served::{Condition, Served};
 use crate::scheduler::{QueueStats, SchedulerStats};
@@ -64,6 +65,8 @@ pub struct DatabaseHealth {
     pub quarantined: u64,
     /// Why its last checkpoint failed, if it did.
     pub checkpoint_failure: Option<Arc<str>>,
+    /// Its search indexes; none when it has none, or is not open.
+    pub indexes: Option<IndexesStatus>,
 }
 
 /// The log of an open database.
@@ -141,13 +144,27 @@ impl Engine {
         let failed = matches!(condition, Condition::Failed { .. });
         let poisoned = log.as_ref().is_some_and(|log| log.poisoned.is_some());
         let checkpoint_failure = database.as_ref().and_then(|open| open.checkpoint_failure());
-        let ails = failed || poisoned || quarantined > 0 || checkpoint_failure.is_some();
+        let indexes = self.indexes.status(served.id());
+        let indexes = indexes.filter(|status| *status != IndexesStatus::default());
+        let is_troubled = indexes.as_ref().is_some_and(|status| !status.troubled.is_empty());
+        let ails =
+            failed || poisoned || quarantined > 0 || checkpoint_failure.is_some() || is_troubled;
         let verdict = match ails {
             true => Verdict::Degraded,
             false => Verdict::Ok,
         };
         let (name, id) = (served.name().clone(), served.id());
         let queue = self.scheduler.queue_stats(served.queue);
-        DatabaseHealth { name, id, verdict, condition, queue, log, quarantined, checkpoint_failure }
+        DatabaseHealth {
+            name,
+            id,
+            verdict,
+            condition,
+            queue,
+            log,
+            quarantined,
+            checkpoint_failure,
+            indexes,
+        }
     }
 }

@@ -97,6 +97,28 @@ definitions! {
         "Time from accepting a write of a namespace to its acknowledgement.";
     QUERY_WORKERS "docdb_search_query_workers" Kind::Gauge, "workers", ["state"],
         "Threads for queries: capacity, started and running.";
+    INDEXES "docdb_search_indexes" Kind::Gauge, "indexes", ["database", "state"],
+        "Search indexes of an open database by state: ready, building or failed.";
+    INDEX_ROWS "docdb_search_rows" Kind::Gauge, "rows", ["database"],
+        "Documents in the search indexes of an open database.";
+    INDEX_SEGMENTS "docdb_search_segments" Kind::Gauge, "segments", ["database"],
+        "Segments of the search indexes of an open database.";
+    INDEX_BYTES "docdb_search_segment_bytes" Kind::Gauge, "bytes", ["database"],
+        "Bytes of the segments of the search indexes of an open database.";
+    INDEX_UNINDEXED "docdb_search_unindexed_bytes" Kind::Gauge, "bytes", ["database"],
+        "Bytes in memory that no segment has, of the search indexes of an open database.";
+    INDEX_LAG "docdb_search_lag_changes" Kind::Gauge, "changes", ["database"],
+        "Changes that were written and not yet applied to the search indexes of an open database.";
+    INDEX_BUILDS "docdb_search_builds_total" Kind::Counter, "builds", [],
+        "Search indexes that were made of the documents of their collection.";
+    INDEX_FAILURES "docdb_search_failures_total" Kind::Counter, "failures", [],
+        "Attempts to open, feed, make, flush, compact or remove a search index that failed.";
+    CACHE_BLOCKS "docdb_search_cache_blocks_total" Kind::Counter, "blocks", ["found"],
+        "Blocks of segments that queries read: in the cache (hit), or not (miss).";
+    CACHE_FETCHED "docdb_search_cache_fetched_bytes_total" Kind::Counter, "bytes", [],
+        "Bytes of segments that were not in the cache and were read from where they are.";
+    CACHE_BYTES "docdb_search_cache_bytes" Kind::Gauge, "bytes", ["what"],
+        "Memory of the cache for blocks of segments: used, and how much it may be.";
     UPTIME "docdb_uptime_seconds" Kind::Gauge, "seconds", [],
         "Time since the server was started.";
     DISK_FREE "docdb_disk_free_bytes" Kind::Gauge, "bytes", [],

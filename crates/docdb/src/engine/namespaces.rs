@@ -52,6 +52,7 @@ pub use snapshot::{Asker, Waiting};
 pub use write::{NamespaceWrite, NamespaceWritten, RowOp, RowWrite, SchemaNeeded};
 
 use rule::property_rule;
+pub(super) use rule::schema_property;
 use snapshot::Patience;
 
 /// What the document store of a data directory must be told to judge documents by.

@@ -40,6 +40,7 @@ fn options(dir: &std::path::Path) -> EngineOptions {
         logs: None,
         logs_close: Duration::from_secs(5),
         query_threads: 2,
+        search: SearchOptions::default(),
     }
 }
 
@@ -374,10 +375,17 @@ fn every_metric_is_well_formed_and_alive_after_some_work() {
     ask(|reply| world.engine.checkpoint(&served, reply)).unwrap();
     let about = String::new;
     world.engine.note_answered(metrics::Operation::Get, Duration::from_millis(1), None, about);
-    let text = ask(|reply| {
-        world.engine.render_metrics(base::metrics::Format::Prometheus, reply);
-    });
-    let text = text.unwrap();
+    let schema = Some(Bytes::from_static(br#"{"n":"int"}"#));
+    let asked = namespaces::SchemaChange { declaration: schema, ..Default::default() };
+    ask(|reply| world.engine.create_namespace(&served, name("books"), asked, reply)).unwrap();
+    let render = || {
+        ask(|reply| world.engine.render_metrics(base::metrics::Format::Prometheus, reply)).unwrap()
+    };
+    // Its index is made in the background.
+    let mut text = render();
+    while !text.contains("docdb_search_indexes{database=\"default\",state=\"ready\"} 1") {
+        text = render();
+    }
     for line in [
         "docdb_store_documents{database=\"default\"} 1",
         "docdb_operations_total{operation=\"get\",status=\"ok\"} 1",

@@ -110,9 +110,13 @@ impl Engine {
 
     /// Notes how opening went, and lets the queue go on.
     fn opened(&self, served: &Arc<Served>, result: Result<Database>) {
-        {
+        if let Ok(database) = &result {
+            self.indexes.opened(database);
+        }
+        let is_wanted = {
             let mut state = served.write();
-            if matches!(*state, State::Busy) {
+            let is_wanted = matches!(*state, State::Busy);
+            if is_wanted {
                 *state = match result {
                     Ok(database) => State::Open(database),
                     Err(error) => {
@@ -123,6 +127,11 @@ impl Engine {
                     }
                 };
             }
+            is_wanted
+        };
+        if !is_wanted {
+            // Dropped meanwhile, or the server stops.
+            drop(self.indexes.leave(served.id));
         }
         self.scheduler.release(served.queue);
         served.tell_watchers();

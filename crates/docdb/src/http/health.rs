@@ -12,7 +12,7 @@ use super::respond;
 use super::routes::{Access, Route, Shape, Span, Verb};
 use super::server::scheduler;
 use crate::engine::metrics::Operation;
-use crate::engine::{DatabaseHealth, Health, LogsHealth, Verdict};
+use crate::engine::{DatabaseHealth, Health, IndexesStatus, LogsHealth, Verdict};
 use crate::reports::{log_store, millis};
 
 const BASE: Route = Route {
@@ -132,5 +132,24 @@ fn of_database(health: &DatabaseHealth) -> Value {
         "log": log,
         "quarantined_documents": health.quarantined,
         "checkpoint_error": health.checkpoint_failure.as_deref(),
+        "search": health.indexes.as_ref().map(of_indexes),
+    })
+}
+
+fn of_indexes(status: &IndexesStatus) -> Value {
+    let troubled = status
+        .troubled
+        .iter()
+        .map(|(collection, why)| json!({ "collection": collection.0, "error": &**why }));
+    json!({
+        "ready": status.ready,
+        "building": status.building,
+        "failed": status.failed,
+        "troubled": troubled.collect::<Vec<_>>(),
+        "rows": status.rows,
+        "segments": status.segments,
+        "segment_bytes": status.segment_bytes,
+        "unindexed_bytes": status.unindexed_bytes,
+        "lag_changes": status.lag,
     })
 }

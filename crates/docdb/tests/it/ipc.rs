@@ -66,6 +66,7 @@ fn engine_of(dir: &Path, change: impl FnOnce(&mut EngineOptions)) -> Arc<Engine>
         logs: None,
         logs_close: Duration::from_secs(5),
         query_threads: 2,
+        search: docdb::engine::SearchOptions::default(),
     };
     change(&mut options);
     Engine::start(env, options).unwrap()

@@ -73,6 +73,7 @@ impl<'a> Reader<'a> {
                 on_read: self.is("healing.on_read_corruption"),
                 max_batch_size: self.size("healing.max_batch_size"),
             },
+            search: self.search(total_bytes),
             log: self.log(),
             logs: self.logs(),
             alerts: Alerts {

@@ -9,13 +9,16 @@ use docstore::DatabaseStats;
 
 use super::super::Engine;
 use super::super::error::Result;
+use super::super::indexes::IndexesStatus;
 use super::super::reply::Reply;
 use super::super::served::{Condition, Served};
 use super::{
-    BLOCKS_HEALED, CHECKPOINT_AGE, CHECKPOINTS, DATA_SIZE, DATABASE_MEMORY, DATABASES, DISK_FREE,
-    DOCUMENTS, ERRORS, HEALED, HEALING, MEMORY, QUARANTINED, QUERY_WORKERS, QUEUE_DEPTH,
-    QUEUE_WAIT, SNAPSHOTS, TASKS, TOMBSTONES, TRANSACTIONS_OPEN, UPTIME, WAL_GROUP_SIZE,
-    WAL_GROUPS, WAL_LATENCY, WAL_SIZE, WAL_TRANSACTIONS, WORKERS,
+    BLOCKS_HEALED, CACHE_BLOCKS, CACHE_BYTES, CACHE_FETCHED, CHECKPOINT_AGE, CHECKPOINTS,
+    DATA_SIZE, DATABASE_MEMORY, DATABASES, DISK_FREE, DOCUMENTS, ERRORS, HEALED, HEALING,
+    INDEX_BUILDS, INDEX_BYTES, INDEX_FAILURES, INDEX_LAG, INDEX_ROWS, INDEX_SEGMENTS,
+    INDEX_UNINDEXED, INDEXES, MEMORY, QUARANTINED, QUERY_WORKERS, QUEUE_DEPTH, QUEUE_WAIT,
+    SNAPSHOTS, TASKS, TOMBSTONES, TRANSACTIONS_OPEN, UPTIME, WAL_GROUP_SIZE, WAL_GROUPS,
+    WAL_LATENCY, WAL_SIZE, WAL_TRANSACTIONS, WORKERS,
 };
 
 impl Engine {
@@ -59,6 +62,7 @@ impl Engine {
         self.count(&TASKS, &["refused"], workers.refused_total);
         self.count(&TASKS, &["expired"], workers.expired_total);
         self.gauge(&TRANSACTIONS_OPEN, &[], self.transactions.len() as u64);
+        self.gather_search();
         self.seconds(&UPTIME, &[], self.uptime());
         for category in Category::ALL {
             self.count(&ERRORS, &[category.name()], self.tracker.total(category));
@@ -75,11 +79,50 @@ impl Engine {
         Ok(())
     }
 
+    /// What all indexes share.
+    fn gather_search(&self) {
+        let (built, failed) = self.indexes.totals();
+        self.count(&INDEX_BUILDS, &[], built);
+        self.count(&INDEX_FAILURES, &[], failed);
+        let blocks = self.indexes.blocks();
+        let (read, usage) = (blocks.counters(), blocks.usage());
+        self.count(&CACHE_BLOCKS, &["hit"], read.hits);
+        self.count(&CACHE_BLOCKS, &["miss"], read.misses);
+        self.count(&CACHE_FETCHED, &[], read.bytes_fetched);
+        self.gauge(&CACHE_BYTES, &["used"], usage.memory);
+        self.gauge(&CACHE_BYTES, &["limit"], usage.memory_max);
+    }
+
+    /// The search indexes of one database; nothing of one that has none.
+    fn gather_indexes(&self, served: &Served) {
+        let name = served.name().as_str();
+        let status = self.indexes.status(served.id());
+        let Some(status) = status.filter(|status| *status != IndexesStatus::default()) else {
+            for metric in [&INDEX_ROWS, &INDEX_SEGMENTS, &INDEX_BYTES, &INDEX_UNINDEXED, &INDEX_LAG]
+            {
+                self.meters.registry.remove(metric, &[name]);
+            }
+            for state in ["ready", "building", "failed"] {
+                self.meters.registry.remove(&INDEXES, &[name, state]);
+            }
+            return;
+        };
+        self.gauge(&INDEXES, &[name, "ready"], status.ready);
+        self.gauge(&INDEXES, &[name, "building"], status.building);
+        self.gauge(&INDEXES, &[name, "failed"], status.failed);
+        self.gauge(&INDEX_ROWS, &[name], status.rows);
+        self.gauge(&INDEX_SEGMENTS, &[name], status.segments);
+        self.gauge(&INDEX_BYTES, &[name], status.segment_bytes);
+        self.gauge(&INDEX_UNINDEXED, &[name], status.unindexed_bytes);
+        self.gauge(&INDEX_LAG, &[name], status.lag);
+    }
+
     fn gather_of(&self, served: &Arc<Served>) {
         let name = served.name().as_str();
         let queue = self.scheduler.queue_stats(served.queue);
         self.gauge(&QUEUE_DEPTH, &[name], queue.depth as u64);
         self.seconds(&QUEUE_WAIT, &[name], queue.longest_wait);
+        self.gather_indexes(served);
         let stats = served.peek().and_then(|database| database.stats().ok());
         match stats {
             Some(stats) => self.gather_database(name, &stats),

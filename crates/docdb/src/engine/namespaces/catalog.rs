@@ -128,6 +128,7 @@ impl Engine {
             let schema = asked.apply(None)?;
             let amendment = new_namespace(&engine, database, name, &schema)?;
             database.batch_amending(&amendment, Vec::new())?;
+            engine.indexes.begin(database.id());
             Ok(SchemaInfo { schema, sampled: None })
         });
     }

@@ -11,7 +11,7 @@ use search::error::SearchError;
 use search::schema::{Schema, Undeclared};
 
 /// The property that holds the search schema, in its stored form.
-pub(super) fn schema_property() -> Name {
+pub(in crate::engine) fn schema_property() -> Name {
     Name::new("search").expect("it is a valid name")
 }
 

@@ -81,6 +81,7 @@ impl Engine {
         self.search(served, (how, waiting), reply, move |patience, database| {
             let collection = database.collection(&collection)?;
             let schema = change(patience, database, collection, &asked)?;
+            patience.engine.indexes.begin(database.id());
             Ok(SchemaInfo { schema, sampled: None })
         });
     }

@@ -160,14 +160,26 @@ impl Work for Writing {
                 }
             },
         };
+        if let Err(error) = engine.indexes.admit(database, &writes) {
+            if engine.is_stalled(self.since) {
+                self.refuse(error);
+                return Step::Done;
+            }
+            self.prepared = Some((amendment, writes));
+            return Step::Later(self, HoldFor::Time(BREATH));
+        }
         let (told, served) = (Arc::clone(&self.told), Arc::clone(&self.served));
         let (duration, clock, since) =
             (engine.meters.upserts(), base::clock::ClockRef::clone(&engine.clock), self.since);
+        let (indexes, of) = (Arc::clone(&engine.indexes), database.id());
         let done = Box::new(move |outcome: docstore::Outcome| {
             let effects = |written: Vec<docstore::Written>| {
                 NamespaceWritten::Done(written.into_iter().map(|written| written.effect).collect())
             };
             duration.observe_duration(clock.now().since(since));
+            if outcome.is_ok() {
+                indexes.begin(of);
+            }
             if let Some(reply) = take(&told) {
                 reply.send(outcome.map(effects).map_err(EngineError::from));
             }
