@@ -31,13 +31,14 @@ mod order;
 mod packed;
 mod postings;
 mod read;
-mod rows;
+mod score;
 mod symbols;
 mod totals;
 mod write;
 
 pub use column::{ColumnReader, Statistics};
 pub use error::{AttributesError, Result};
+pub(crate) use evaluate::no_words;
 pub use evaluate::{Estimate, Words};
 pub use ids::{Ids, LsnOrder};
 pub use layout::Written;

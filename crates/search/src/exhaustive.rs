@@ -34,8 +34,10 @@ use crate::schema::{FieldNo, Row, Schema};
 use crate::value::Value;
 use crate::vector::{Element, Metric};
 
+pub(crate) use columns::words;
 use distance::Distance;
 use keep::{Keeper, Kind};
+pub(crate) use parts::First;
 use text::TextRanking;
 
 /// An answer in the making: rows go in, and the answer comes out.

@@ -40,6 +40,7 @@ mod publish;
 mod rebuild;
 mod rows;
 mod segment;
+mod select;
 mod snapshot;
 mod sweep;
 mod texts;
@@ -77,6 +78,7 @@ pub use options::Options;
 pub use plan::{PartPlan, Plan};
 pub use rebuild::Rebuild;
 pub use rows::RowTable;
+pub use select::Selection;
 pub use snapshot::{Performance, Results, Snapshot};
 pub use version::{Prepared, Preparer, Version};
 

@@ -19,6 +19,7 @@
 //! number there is. An expression with BM25 finds only the rows that one of its BM25 parts matches. Distances of
 //! vectors are not part of expressions: fuse two queries instead.
 
+mod columns;
 mod evaluate;
 mod parse;
 
@@ -28,6 +29,8 @@ use crate::path::Path;
 use crate::text::TextMatch;
 use crate::value::Value;
 
+pub(crate) use columns::Column;
+pub(crate) use evaluate::Leaf;
 pub use evaluate::Scorer;
 
 /// Deepest nesting of an expression.

@@ -90,6 +90,12 @@ enum Plan<'a> {
 /// Finds the rows whose text matches, dead rows included.
 pub type Words<'w> = dyn Fn(&TextQuery) -> Result<RoaringBitmap> + 'w;
 
+/// What finds no words, because there is no text index.
+pub(crate) fn no_words(_: &TextQuery) -> Result<RoaringBitmap> {
+    let what = "words are found by the text index of the same rows, and it was not given";
+    Err(SearchError::unsupported("filters", what).into())
+}
+
 /// Whether patterns are tried on all values, or only on few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Purpose {
@@ -109,10 +115,7 @@ impl Reader {
         filter: &Compiled,
         within: Option<&RoaringBitmap>,
     ) -> Result<RoaringBitmap> {
-        self.matching_with(filter, within, &|_| {
-            let what = "words are found by the text index of the same rows, and it was not given";
-            Err(SearchError::unsupported("filters", what).into())
-        })
+        self.matching_with(filter, within, &no_words)
     }
 
     /// As [`Reader::matching`], with what finds the words of texts.

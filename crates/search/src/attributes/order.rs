@@ -11,10 +11,10 @@ use super::dictionary::Mark;
 use super::error::{Result, damaged};
 use super::layout::Slot;
 use super::read::Reader;
+use super::score::Scores;
 use crate::column::Column;
 use crate::error::SearchError;
 use crate::order::{Direction, ORDER_KEYS_MAX, Part, Position};
-use crate::rank::Scorer;
 use crate::value::Value;
 
 /// Where a row stands: what is less is earlier. Of a row ordered by attributes there is twice the symbol for
@@ -31,7 +31,7 @@ pub(crate) enum Order<'q> {
     /// Attributes; of none, the id.
     Columns(&'q [(Column, Direction)]),
     /// A score, the greatest first.
-    Score(&'q Scorer),
+    Score(&'q Scores<'q>),
 }
 
 /// How many of the first rows are wanted.
@@ -43,7 +43,7 @@ pub(crate) struct Wanted<'q> {
     pub(crate) limit: usize,
     /// What makes a kind of rows, and how many of each kind.
     pub(crate) kinds: Option<(&'q [Column], usize)>,
-    /// What is said when there are more kinds than this.
+    /// What is said when there are more kinds, or more rows of them than are wanted.
     pub(crate) kinds_max: usize,
     pub(crate) too_many: fn() -> SearchError,
 }
@@ -150,7 +150,6 @@ fn transposed(len: usize, columns: Vec<Vec<Option<Value>>>) -> Vec<Vec<Option<Va
 
 /// Finds the places of rows.
 struct Places<'a, 'q> {
-    reader: &'a Reader,
     order: Order<'q>,
     /// What rows are ordered by, the id last.
     columns: Vec<(Option<ColumnReader<'a>>, Direction)>,
@@ -164,15 +163,15 @@ impl<'a, 'q> Places<'a, 'q> {
             columns.push((reader.column_of(*column)?, *direction));
         }
         columns.push((reader.slot(Slot::ID)?, Direction::Ascending));
-        Ok(Self { reader, order, columns })
+        Ok(Self { order, columns })
     }
 
     /// Of rows that ascend.
     fn of(&self, rows: &[u32]) -> Result<Vec<Place>> {
         let mut places = vec![Place::default(); rows.len()];
         let mut first = 0;
-        if let Order::Score(scorer) = self.order {
-            for (place, score) in places.iter_mut().zip(self.reader.scores(scorer, rows)?) {
+        if let Order::Score(scores) = self.order {
+            for (place, score) in places.iter_mut().zip(scores.of(rows, &[])?) {
                 place[0] = of_score(score);
             }
             first = 1;

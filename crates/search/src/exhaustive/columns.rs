@@ -8,8 +8,8 @@ use roaring::RoaringBitmap;
 use super::keep::{POSITIONS_MAX, too_many_kinds};
 use super::{Exhaustive, Ranking};
 use crate::aggregate::GROUPS_MAX;
-use crate::attributes::{Order, Reader, Result, Wanted};
-use crate::text::{self, Part};
+use crate::attributes::{Order, Reader, Result, Wanted, no_words};
+use crate::text::{self, Part, TextQuery};
 
 impl Exhaustive {
     /// Looks at the `live` rows of a segment, and says which the filter lets through.
@@ -46,23 +46,24 @@ impl Exhaustive {
         let mut live = live.clone();
         live.remove_range(reader.rows()..);
         self.work.scanned += live.len();
+        let words =
+            |query: &TextQuery| text.map_or_else(|| no_words(query), |text| words(text, query));
         let rows = match &self.filter {
-            Some(filter) => match text {
-                Some(text) => reader.matching_with(filter, Some(&live), &|query| {
-                    Ok(Part::File(text).prepare(query)?.matches())
-                })?,
-                None => reader.matching(filter, Some(&live))?,
-            },
+            Some(filter) => reader.matching_with(filter, Some(&live), &words)?,
             None => live,
         };
         self.work.matched += rows.len();
         reader.count_totals(&rows, &mut self.totals)?;
         self.facets.iter_mut().try_for_each(|facet| reader.count_facet(&rows, facet))?;
         let Some(keeper) = &mut self.keeper else { return Ok(rows) };
+        let scores;
         let order = match &self.ranking {
             Ranking::Id => Order::Columns(&[]),
             Ranking::Columns(columns) => Order::Columns(columns),
-            Ranking::Score(scorer) => Order::Score(scorer),
+            Ranking::Score(scorer) => {
+                scores = reader.scores_of(scorer, &rows, &words)?;
+                Order::Score(&scores)
+            }
             Ranking::Nearness { .. } | Ranking::Text(_) => return Ok(rows),
         };
         let (after, limit) = keeper.bounds();
@@ -97,4 +98,9 @@ impl Exhaustive {
         }
         Ok(())
     }
+}
+
+/// The rows of a segment whose text matches, dead ones too.
+pub(crate) fn words(text: &text::Reader, query: &TextQuery) -> Result<RoaringBitmap> {
+    Ok(Part::File(text).prepare(query)?.matches())
 }

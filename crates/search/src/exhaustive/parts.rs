@@ -8,18 +8,36 @@ use crate::rank::Scorer;
 use crate::schema::{FieldNo, Row, Vector};
 use crate::value::Value;
 
+/// What a part has to hand over of rows that are ordered by a number: no more than the first of its own.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct First {
+    /// How many.
+    pub(crate) count: usize,
+    /// Where the last answer ended; what is before that is not wanted, and what is level with it may be.
+    pub(crate) after: Option<f64>,
+}
+
 impl Exhaustive {
     /// Whether rows are asked for, and not only numbers about them.
     pub(crate) const fn has_rows(&self) -> bool {
         self.keeper.is_some()
     }
 
-    /// Whether the answer is the first rows of one order, so that a part has to hand over no more than the first of
-    /// its own.
+    /// The rows that a part has to hand over, when these are the first of one order; none when they are all.
+    pub(crate) fn first(&self) -> Option<First> {
+        let keeper = self.keeper.as_ref().filter(|keeper| keeper.kinds().is_none())?;
+        let (after, count) = keeper.bounds();
+        let number = |after: &Position| after.parts.first()?.value.as_ref()?.to_score();
+        match after.map(number) {
+            None => Some(First { count, after: None }),
+            // A cursor without a number is one of no such order.
+            Some(after) => after.map(|after| First { count, after: Some(after) }),
+        }
+    }
+
+    /// Whether the first rows are asked for, from the very beginning.
     pub(crate) fn is_plain(&self) -> bool {
-        self.keeper
-            .as_ref()
-            .is_some_and(|keeper| keeper.kinds().is_none() && keeper.bounds().0.is_none())
+        self.first().is_some_and(|first| first.after.is_none())
     }
 
     /// The vector field that rows are ordered by.
@@ -42,7 +60,8 @@ impl Exhaustive {
     }
 
     /// Which way the numbers of the rows go, when they have some: the best first.
-    pub(crate) fn score_direction(&self) -> Option<Direction> {
+    #[must_use]
+    pub fn score_direction(&self) -> Option<Direction> {
         match &self.ranking {
             Ranking::Nearness { distance, .. } => Some(distance.direction()),
             Ranking::Score(_) | Ranking::Text(_) => Some(Direction::Descending),
@@ -57,15 +76,6 @@ impl Exhaustive {
             Ranking::Id | Ranking::Score(_) | Ranking::Nearness { .. } | Ranking::Columns(_) => {
                 None
             }
-        }
-    }
-
-    /// Whether a filter of words is part of the expression that rows are scored by.
-    pub(crate) fn ranks_by_filters_of_words(&self) -> bool {
-        match &self.ranking {
-            Ranking::Text(text) => text.scorer().has_words(),
-            Ranking::Score(scorer) => scorer.has_words(),
-            Ranking::Id | Ranking::Nearness { .. } | Ranking::Columns(_) => false,
         }
     }
 

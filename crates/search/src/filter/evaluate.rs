@@ -25,19 +25,6 @@ impl Compiled {
     }
 }
 
-impl Compiled {
-    /// Whether it asks for the words of a text.
-    #[must_use]
-    pub fn has_words(&self) -> bool {
-        self.node.has_words()
-    }
-
-    /// Appends the attributes that it looks at, none for the id.
-    pub(crate) fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
-        self.node.attributes(out);
-    }
-}
-
 /// Where the value of a test comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -68,29 +55,6 @@ pub(crate) enum Node {
 }
 
 impl Node {
-    fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
-        match self {
-            Self::And(nodes) | Self::Or(nodes) => {
-                nodes.iter().for_each(|node| node.attributes(out));
-            }
-            Self::Not(node) => node.attributes(out),
-            Self::Missing(source) | Self::Probe(source, _) => out.push(match source {
-                Source::Id => None,
-                Source::Field(number) => Some(*number),
-            }),
-            Self::Words(query) => out.push(Some(query.field())),
-        }
-    }
-
-    fn has_words(&self) -> bool {
-        match self {
-            Self::And(nodes) | Self::Or(nodes) => nodes.iter().any(Self::has_words),
-            Self::Not(node) => node.has_words(),
-            Self::Words(_) => true,
-            Self::Missing(_) | Self::Probe(..) => false,
-        }
-    }
-
     /// Recursion ends at the depth that filters may have.
     fn matches(&self, row: &Row) -> bool {
         match self {

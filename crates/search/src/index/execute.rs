@@ -30,24 +30,48 @@ pub(super) struct Executed {
     pub(super) direction: Option<Direction>,
 }
 
-/// Answers a query, asked at this time, with vectors found at this recall.
-pub(super) fn execute(view: &View, query: &Query, now: WallMs, recall: f32) -> Result<Executed> {
-    let answer = Exhaustive::new(&view.schema, query)?;
-    if let Some(texts) = Texts::of(&answer)? {
-        let (answer, plans) = texts::execute(view, query, now, answer, texts)?;
-        let direction = answer.score_direction();
-        return Ok(Executed { answer: answer.finish(), plans, direction });
+/// How a query is asked, whatever it asks for.
+#[derive(Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) query: &'a Query,
+    /// When.
+    pub(super) now: WallMs,
+    /// The recall that vectors are found at.
+    pub(super) recall: f32,
+    /// Whether to go on: asked before every part.
+    pub(super) go_on: &'a dyn Fn() -> bool,
+}
+
+/// Answers a query; none when it was not to go on.
+pub(super) fn execute(view: &View, asked: Asked<'_>) -> Result<Option<Executed>> {
+    let answer = Exhaustive::new(&view.schema, asked.query)?;
+    if let Some(texts) = Texts::of(&answer) {
+        let ranked = texts::execute(view, asked, answer, texts)?;
+        return Ok(ranked.map(|(answer, plans)| Executed::of(answer, plans)));
     }
+    let Asked { query, now, recall, go_on } = asked;
     let mut execution = Execution { query, now, recall, answer, plans: Vec::new() };
     for part in &view.tables {
+        if !go_on() {
+            return Ok(None);
+        }
         execution.table(part)?;
     }
     for part in &view.segments {
+        if !go_on() {
+            return Ok(None);
+        }
         let name = part.segment.files().id();
         execution.segment(part).map_err(|error| error.of_part(name))?;
     }
-    let direction = execution.answer.score_direction();
-    Ok(Executed { answer: execution.answer.finish(), plans: execution.plans, direction })
+    Ok(Some(Executed::of(execution.answer, execution.plans)))
+}
+
+impl Executed {
+    fn of(answer: Exhaustive, plans: Vec<PartPlan>) -> Self {
+        let direction = answer.score_direction();
+        Self { answer: answer.finish(), plans, direction }
+    }
 }
 
 #[derive(Debug)]
@@ -141,8 +165,7 @@ impl Execution<'_> {
     ) -> Result<()> {
         let answer = &mut self.answer;
         let direction = answer.score_direction().unwrap_or(Direction::Ascending);
-        let wanted = self.query.limit + self.query.offset + 1;
-        let mut best = Best::new(direction, answer.is_plain().then_some(wanted));
+        let mut best = Best::new(direction, answer.first());
         vectors.raw(rows, &mut |row, bytes| {
             if let Some(distance) = answer.distance(&Vector::of_bytes(bytes)) {
                 best.add(distance, row);

@@ -20,7 +20,7 @@ use crate::manifest::{
     Chain, Contents, Dead, Newest, Place, Record, Segment, SegmentFile, Sweep, WriterId,
 };
 use crate::schema::Schema;
-use crate::storage::cache::Blocks;
+use crate::storage::cache::{Blocks, CachedObject};
 use crate::storage::{Name, Object, ReadRanges, StoreRef, Ulid, put_unique};
 
 /// What files are read through.
@@ -111,10 +111,10 @@ impl Files {
     }
 
     /// What queries read a file through.
-    pub(super) fn reader(&self, of: &SegmentFiles, file: &SegmentFile) -> Result<Reader> {
+    pub(super) fn cached(&self, of: &SegmentFiles, file: &SegmentFile) -> Result<CachedObject> {
         let name = self.name(of, file)?;
         let Backing { store, blocks } = &self.backing;
-        Ok(Arc::new(blocks.object(Arc::clone(store), name, file.len)))
+        Ok(blocks.object(Arc::clone(store), name, file.len))
     }
 
     /// What reads a file past the cache: for what is read once.

@@ -33,6 +33,12 @@ pub enum Plan {
 }
 
 impl Plan {
+    /// Whether an index of vectors is asked.
+    #[must_use]
+    pub const fn asks_vectors(self) -> bool {
+        matches!(self, Self::VectorOnly | Self::FilteredVector)
+    }
+
     /// Its name in explanations.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -109,7 +115,7 @@ impl fmt::Display for PartPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { part, plan, rows, matching, vectors } = self;
         write!(f, "{} part={part} rows={rows} matching={matching}", plan.name())?;
-        if matches!(plan, Plan::VectorOnly | Plan::FilteredVector) {
+        if plan.asks_vectors() {
             let Work { clusters, scanned, refined, compared, .. } = vectors;
             write!(
                 f,

@@ -16,6 +16,9 @@ mod merge;
 mod vectors;
 mod write;
 
+use std::cell::RefCell;
+use std::sync::Arc;
+
 use base::clock::WallMs;
 use base::words::Lsn;
 use roaring::RoaringBitmap;
@@ -27,6 +30,7 @@ use crate::attributes::{Reader as Attributes, Written as AttributesWritten};
 use crate::documents::{Documents, DocumentsWritten};
 use crate::manifest::SegmentFile;
 use crate::schema::{FieldNo, Schema};
+use crate::storage::cache::{CachedObject, Counters};
 use crate::text::{Reader as TextReader, Written as TextWritten};
 use crate::vector::Written as VectorsWritten;
 
@@ -55,6 +59,8 @@ pub(super) struct Segment {
     text: TextReader,
     /// The open copy: no query reads it.
     documents: (Reader, DocumentsWritten),
+    /// The files that queries read.
+    cached: Vec<CachedObject>,
 }
 
 impl Segment {
@@ -64,8 +70,15 @@ impl Segment {
     /// [`IndexError::Segment`] with its name when a file is damaged or cannot be read.
     pub(super) fn open(store: &Files, files: SegmentFiles) -> Result<Self> {
         let name = files.id();
-        let read = |file: &_| store.reader(&files, file);
-        Self::open_files(store, &files, read).map_err(|error| error.of_segment(name))
+        let cached = RefCell::new(Vec::new());
+        let read = |file: &_| -> Result<Reader> {
+            let object = store.cached(&files, file)?;
+            cached.borrow_mut().push(object.clone());
+            Ok(Arc::new(object))
+        };
+        let opened = Self::open_files(store, &files, read);
+        let opened = opened.map_err(|error| error.of_segment(name))?;
+        Ok(Self { cached: cached.into_inner(), ..opened })
     }
 
     /// Reads every file of a segment from the store, past every cache, and compares it with its checksums and the files
@@ -125,12 +138,30 @@ impl Segment {
             .map_err(|_| damaged("a file has another opening"))?;
         let written = DocumentsWritten { len: file.len, sum };
         let documents = (store.reader_past_cache(files, file)?, written);
-        Ok(Self { files: files.clone(), rows, attributes, vectors, text, documents })
+        Ok(Self {
+            files: files.clone(),
+            rows,
+            attributes,
+            vectors,
+            text,
+            documents,
+            cached: Vec::new(),
+        })
     }
 
     /// Its identity and files.
     pub(super) fn files(&self) -> &SegmentFiles {
         &self.files
+    }
+
+    /// What of its files queries have read, and where that was.
+    pub(super) fn counters(&self) -> Counters {
+        self.cached.iter().map(CachedObject::counters).fold(Counters::default(), Counters::and)
+    }
+
+    /// The files that queries read.
+    pub(super) fn cached(&self) -> &[CachedObject] {
+        &self.cached
     }
 
     /// How many rows it has, dead ones too.

@@ -7,8 +7,8 @@ use std::time::Duration;
 use base::clock::{ClockRef, WallMs};
 use base::words::Lsn;
 
-use super::error::Result;
-use super::execute::{Executed, execute};
+use super::error::{IndexError, Result};
+use super::execute::{Asked, Executed, execute};
 use super::plan::{PartPlan, Plan};
 use super::view::View;
 
@@ -18,6 +18,7 @@ use crate::metrics::Metrics;
 use crate::order::Direction;
 use crate::query::Query;
 use crate::schema::Schema;
+use crate::storage::cache::{Counters, warm};
 
 /// One state of an index. It costs nothing but the memory of what has been replaced since; let go of it soon: files
 /// that no manifest names any more are deleted after a grace.
@@ -55,6 +56,9 @@ pub struct Performance {
     pub in_memory: u64,
     /// Clusters of vectors that were looked at.
     pub clusters: u64,
+    /// What was read of segments, and where it was. What other queries read of the same segments meanwhile counts
+    /// too.
+    pub cache: Counters,
     /// How long it took.
     pub took: Duration,
     /// How each part was asked.
@@ -73,8 +77,8 @@ impl fmt::Display for Performance {
     /// What `explain` answers: the facts, and a line for each part.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { rows, scanned, matched, .. } = self;
-        writeln!(f, "rows={rows} scanned={scanned} matched={matched}")?;
-        self.plans.iter().try_for_each(|plan| writeln!(f, "{plan}"))
+        write!(f, "rows={rows} scanned={scanned} matched={matched}")?;
+        self.plans.iter().try_for_each(|plan| write!(f, "\n{plan}"))
     }
 }
 
@@ -100,14 +104,30 @@ impl Snapshot {
     /// Answers a query. `now` decides which documents have expired.
     ///
     /// # Errors
-    /// As [`crate::exhaustive::Exhaustive::new`] and `add`; [`super::IndexError::Segment`] when a segment cannot be read,
-    /// with its name.
+    /// As [`crate::exhaustive::Exhaustive::new`] and `add`; [`IndexError::Segment`] when a segment cannot be read, with its
+    /// name.
     pub fn query(&self, query: &Query, now: WallMs) -> Result<Results> {
+        let answered = self.query_while(query, now, &|| true)?;
+        Ok(answered.expect("it goes on to the end"))
+    }
+
+    /// Answers a query, for as long as `go_on` says so, which is asked before every part of the index: none when it does
+    /// not.
+    ///
+    /// # Errors
+    /// As [`Snapshot::query`].
+    pub fn query_while(
+        &self,
+        query: &Query,
+        now: WallMs,
+        go_on: &dyn Fn() -> bool,
+    ) -> Result<Option<Results>> {
         let started = self.clock.now();
-        let result = execute(&self.view, query, now, self.recall);
+        let before = self.counters();
+        let result = execute(&self.view, Asked { query, now, recall: self.recall, go_on });
         let took = self.clock.now().since(started);
-        self.metrics.queried(took, result.is_ok());
-        let Executed { answer, plans, direction } = result?;
+        self.metrics.queried(took, matches!(result, Ok(Some(_))));
+        let Some(Executed { answer, plans, direction }) = result? else { return Ok(None) };
         let sum = |plan: Plan, count: fn(&PartPlan) -> u64| -> u64 {
             plans.iter().filter(|part| part.plan == plan).map(count).sum()
         };
@@ -117,10 +137,32 @@ impl Snapshot {
             matched: answer.work.matched,
             in_memory: sum(Plan::Memtable, |part| part.rows),
             clusters: plans.iter().map(|part| part.vectors.clusters as u64).sum(),
+            cache: self.counters().since(&before),
             took,
             plans,
         };
-        Ok(Results { answer, direction, position: self.view.position, performance })
+        Ok(Some(Results { answer, direction, position: self.view.position, performance }))
+    }
+
+    /// Fetches into the cache what queries read and is not there yet, until `bytes_max` bytes were fetched; how many
+    /// were.
+    ///
+    /// # Errors
+    /// [`IndexError::Segment`] when the store fails; what was fetched before stays.
+    pub fn warm(&self, bytes_max: u64) -> Result<u64> {
+        let mut fetched = 0;
+        for part in &self.view.segments {
+            let segment = &*part.segment;
+            let of_segment = warm(segment.cached(), bytes_max - fetched);
+            fetched += of_segment
+                .map_err(|error| IndexError::read(error).of_segment(segment.files().id()))?;
+        }
+        Ok(fetched)
+    }
+
+    fn counters(&self) -> Counters {
+        let segments = self.view.segments.iter();
+        segments.map(|part| part.segment.counters()).fold(Counters::default(), Counters::and)
     }
 
     /// Answers several queries.

@@ -3,25 +3,28 @@
 //! How common a word is, every part says for itself, of the rows that are alive in it, whatever the filter lets
 //! through; the sums make the weights, and with these each part scores its rows. So a score depends neither on
 //! which part a row is in nor on what has died.
+//!
+//! Where rows are ordered by one text alone, a segment looks only for its best; otherwise it scores every row that
+//! one of the texts matches.
 
-use base::clock::WallMs;
 use roaring::RoaringBitmap;
 
 use super::error::{IndexError, Result};
+use super::execute::Asked;
 use super::nearest::Best;
 use super::plan::{PartPlan, Plan};
 use super::segment::Segment;
 use super::view::{SegmentView, TableView, View};
-use crate::attributes::{self, Reader};
-use crate::error::SearchError;
-use crate::exhaustive::Exhaustive;
+use crate::attributes;
+use crate::exhaustive::{Exhaustive, First, words};
 use crate::order::Direction;
 use crate::query::Query;
 use crate::rank::Scorer;
-use crate::schema::{FieldNo, Row};
-use crate::text::{Part, Prepared, Statistics, TextQuery, Weights};
-use crate::value::Value;
+use crate::text::{self, Leaf, Part, Prepared, Statistics, TextQuery, Weights};
 use crate::vector::Work;
+
+/// Rows that are scored at a time.
+const ROWS_AT_ONCE: usize = 64 * 1024;
 
 /// The texts of a query in one part: what was found of each.
 #[derive(Debug)]
@@ -36,19 +39,11 @@ pub(super) struct Texts {
 
 impl Texts {
     /// Those that a query is ranked by; none when it is ranked by something else.
-    ///
-    /// # Errors
-    /// [`SearchError::Unsupported`] for a filter of words in the expression: files do not have the texts that it
-    /// would be asked of.
-    pub(super) fn of(answer: &Exhaustive) -> Result<Option<Self>> {
-        if answer.ranks_by_filters_of_words() {
-            let what = "a filter of words cannot be part of an expression here; use BM25";
-            return Err(SearchError::unsupported("rank_by", what).into());
-        }
-        Ok(answer.text_scorer().cloned().map(|scorer| {
+    pub(super) fn of(answer: &Exhaustive) -> Option<Self> {
+        answer.text_scorer().cloned().map(|scorer| {
             let statistics = scorer.texts().iter().map(Statistics::none).collect();
             Self { scorer, statistics }
-        }))
+        })
     }
 
     fn queries(&self) -> &[TextQuery] {
@@ -81,30 +76,23 @@ impl Found {
         self.0.iter().fold(RoaringBitmap::new(), |rows, found| rows | found.matches())
     }
 
-    /// Of each of some rows the score of each text.
-    fn scores(&self, weights: &[Weights], rows: &RoaringBitmap) -> Vec<Vec<Option<f32>>> {
-        let by_text: Vec<Vec<Option<f32>>> = self
-            .0
-            .iter()
-            .zip(weights)
-            .map(|(found, weights)| found.scores(weights, rows.iter()))
-            .collect();
-        let score = |at: usize| by_text.iter().map(|of| of.get(at).copied().flatten()).collect();
-        (0..usize::try_from(rows.len()).unwrap_or(0)).map(score).collect()
+    /// For each text the score of each of some rows, which ascend.
+    fn scores(&self, weights: &[Weights], rows: &[u32]) -> Vec<Vec<Option<f32>>> {
+        let found = self.0.iter().zip(weights);
+        found.map(|(found, weights)| found.scores(weights, rows.iter().copied())).collect()
     }
 }
 
-/// Looks at all parts for a query that is ranked by its texts.
+/// Looks at all parts for a query that is ranked by its texts; none when it was not to go on.
 ///
 /// # Errors
 /// As for every query.
 pub(super) fn execute(
     view: &View,
-    query: &Query,
-    now: WallMs,
+    Asked { query, now, go_on, .. }: Asked<'_>,
     mut answer: Exhaustive,
     mut texts: Texts,
-) -> Result<(Exhaustive, Vec<PartPlan>)> {
+) -> Result<Option<(Exhaustive, Vec<PartPlan>)>> {
     let mut tables = Vec::with_capacity(view.tables.len());
     for part in &view.tables {
         let live = part.live(now);
@@ -113,6 +101,9 @@ pub(super) fn execute(
     }
     let mut segments = Vec::with_capacity(view.segments.len());
     for part in &view.segments {
+        if !go_on() {
+            return Ok(None);
+        }
         let live = part.segment.live(&part.dead, now);
         let found = texts.find(Part::File(part.segment.text()), &live);
         let found = found.map_err(|error| error.of_segment(part.segment.files().id()))?;
@@ -124,9 +115,12 @@ pub(super) fn execute(
         plans.push(weighed.table(&mut answer, part, live, found)?);
     }
     for (part, live, found) in &segments {
+        if !go_on() {
+            return Ok(None);
+        }
         plans.push(weighed.segment(&mut answer, part, live, found)?);
     }
-    Ok((answer, plans))
+    Ok(Some((answer, plans)))
 }
 
 /// A query whose words have their weights.
@@ -145,15 +139,17 @@ impl Weighed<'_> {
         found: &Found,
     ) -> Result<PartPlan> {
         let before = answer.matched();
-        let wanted = found.matches() & live;
+        let wanted: Vec<u32> = (found.matches() & live).into_iter().collect();
         let scores = found.scores(&self.weights, &wanted);
-        let mut scores = wanted.iter().zip(scores).peekable();
+        let mut wanted = wanted.into_iter().enumerate().peekable();
         for row in live {
-            let scores = scores.next_if(|(wanted, _)| *wanted == row);
+            let found = wanted.next_if(|(_, wanted)| *wanted == row);
             let Some(version) = part.table.get(row) else { continue };
             if answer.count(&version.row)?
-                && let Some((_, scores)) = scores
+                && let Some((at, _)) = found
             {
+                let scores: Vec<Option<f32>> =
+                    scores.iter().map(|of| of.get(at).copied().flatten()).collect();
                 let score = self.scorer.score_with(&version.row, &scores);
                 answer.add_scored(&version.row, score)?;
             }
@@ -174,10 +170,14 @@ impl Weighed<'_> {
         let matching = self
             .rank(answer, segment, live, found)
             .map_err(|error| IndexError::from(error).of_part(name))?;
-        let has_filter = self.query.filter.is_some();
+        let plan = match self.query.filter {
+            _ if matching == 0 || !answer.has_rows() => Plan::Nothing,
+            Some(_) => Plan::FilteredText,
+            None => Plan::FullTextOnly,
+        };
         Ok(PartPlan {
             part: name.to_string(),
-            plan: if has_filter { Plan::FilteredText } else { Plan::FullTextOnly },
+            plan,
             rows: u64::from(segment.len()),
             matching,
             vectors: Work::default(),
@@ -192,19 +192,23 @@ impl Weighed<'_> {
         live: &RoaringBitmap,
         found: &Found,
     ) -> attributes::Result<u64> {
-        let reader = segment.attributes();
-        let matching = answer.add_segment_with_text(reader, segment.text(), live)?;
-        if !answer.has_rows() {
+        let (reader, text) = (segment.attributes(), segment.text());
+        let matching = answer.add_segment_with_text(reader, text, live)?;
+        if !answer.has_rows() || matching.is_empty() {
             return Ok(matching.len());
         }
-        let wanted = found.matches() & &matching;
-        let scores = found.scores(&self.weights, &wanted);
-        let rows: Vec<u32> = wanted.iter().collect();
-        let totals = self.totals(reader, &rows, &scores)?;
-        let k = self.query.limit + self.query.offset + 1;
-        let mut best = Best::new(Direction::Descending, answer.is_plain().then_some(k));
-        for (row, score) in rows.iter().zip(totals) {
-            best.add(score, *row);
+        let first = answer.first();
+        let best = match first {
+            Some(First { count, after: None }) => self.best(found, count, &matching, segment),
+            Some(First { after: Some(_), .. }) | None => None,
+        };
+        let rows = best.unwrap_or_else(|| found.matches() & &matching);
+        let inputs = reader.scores_of(&self.scorer, &rows, &|query| words(text, query))?;
+        let mut best = Best::new(Direction::Descending, first);
+        let rows: Vec<u32> = rows.into_iter().collect();
+        for rows in rows.chunks(ROWS_AT_ONCE) {
+            let scores = inputs.of(rows, &found.scores(&self.weights, rows))?;
+            rows.iter().zip(scores).for_each(|(row, score)| best.add(score, *row));
         }
         let best: Vec<(u32, f64)> =
             best.finish().into_iter().map(|(score, row)| (row, score)).collect();
@@ -212,25 +216,24 @@ impl Weighed<'_> {
         Ok(matching.len())
     }
 
-    /// The scores of rows of a segment, given those of their texts.
-    fn totals(
+    /// The best rows among those that match, and those that are as good as the last of them, where one text says which
+    /// these are; none where they have to be scored to know it.
+    fn best(
         &self,
-        reader: &Reader,
-        rows: &[u32],
-        scores: &[Vec<Option<f32>>],
-    ) -> attributes::Result<Vec<f64>> {
-        let mut fields = Vec::new();
-        self.scorer.attributes(&mut fields);
-        if fields.is_empty() {
-            // Nothing of a row is looked at but its texts.
-            let any = Row::of_values(Value::Uint(0), Vec::new());
-            return Ok(scores.iter().map(|scores| self.scorer.score_with(&any, scores)).collect());
+        found: &Found,
+        wanted: usize,
+        matching: &RoaringBitmap,
+        segment: &Segment,
+    ) -> Option<RoaringBitmap> {
+        let ([prepared], [weights]) = (found.0.as_slice(), self.weights.as_slice()) else {
+            return None;
+        };
+        if !self.scorer.orders_as_text() {
+            return None;
         }
-        let mut fields: Vec<FieldNo> = fields.into_iter().flatten().collect();
-        fields.sort_unstable();
-        fields.dedup();
-        let values = reader.rows_with(rows, &fields)?;
-        let rows = values.iter().zip(scores);
-        Ok(rows.map(|(row, scores)| self.scorer.score_with(row, scores)).collect())
+        let is_every = matching.len() == u64::from(segment.len());
+        let leaf = Leaf { prepared, weights, boost: 1.0 };
+        let hits = text::search(&[leaf], wanted, (!is_every).then_some(matching));
+        Some(hits.into_iter().map(|hit| hit.row).collect())
     }
 }

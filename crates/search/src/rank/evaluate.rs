@@ -21,15 +21,17 @@ pub struct Scorer {
 
 /// What an expression takes from a row.
 #[derive(Debug, Clone)]
-enum Leaf {
+pub(crate) enum Leaf {
+    /// The value of an attribute, as a number.
     Attribute(FieldNo),
+    /// 1 where it holds, 0 elsewhere.
     Filter(Compiled),
     /// The number of a text.
     Text(usize),
 }
 
 #[derive(Debug, Clone)]
-enum Node {
+pub(super) enum Node {
     Constant(f64),
     /// Its number.
     Leaf(usize),
@@ -68,20 +70,19 @@ impl Scorer {
         self.score_with(row, &[])
     }
 
-    /// Appends the attributes that it looks at beside its texts, none for the id.
-    pub(crate) fn attributes(&self, out: &mut Vec<Option<FieldNo>>) {
-        for leaf in &self.leaves {
-            match leaf {
-                Leaf::Attribute(number) => out.push(Some(*number)),
-                Leaf::Filter(filter) => filter.attributes(out),
-                Leaf::Text(_) => {}
-            }
-        }
+    /// What it takes from a row, in the order of leaves.
+    pub(crate) fn leaves(&self) -> &[Leaf] {
+        &self.leaves
     }
 
-    /// Whether one of its filters asks for words.
-    pub(crate) fn has_words(&self) -> bool {
-        self.leaves.iter().any(|leaf| matches!(leaf, Leaf::Filter(filter) if filter.has_words()))
+    pub(super) const fn node(&self) -> &Node {
+        &self.node
+    }
+
+    /// Whether it orders rows just as its one text does: what the text scores alike it scores alike, and of two other
+    /// rows both put the same one first.
+    pub(crate) fn orders_as_text(&self) -> bool {
+        self.texts.len() == 1 && self.leaves.len() == 1 && orders_as_leaf(&self.node)
     }
 
     /// The score of a row, given those of its texts, in the order of [`Scorer::texts`].
@@ -206,6 +207,27 @@ impl Scorer {
     }
 }
 
+/// Whether an expression is its leaf, times numbers of which no product meets the ends of what a number can be: 16
+/// of them, one in another, and a score.
+fn orders_as_leaf(node: &Node) -> bool {
+    const WEIGHTS: std::ops::Range<f64> = 1e-9..1e9;
+    match node {
+        Node::Leaf(_) => true,
+        Node::Sum(nodes) => matches!(nodes.as_slice(), [node] if orders_as_leaf(node)),
+        Node::Product(nodes) => match nodes.as_slice() {
+            [Node::Constant(weight), node] | [node, Node::Constant(weight)] => {
+                WEIGHTS.contains(weight) && orders_as_leaf(node)
+            }
+            _ => false,
+        },
+        Node::Constant(_)
+        | Node::Max(_)
+        | Node::Dist(..)
+        | Node::Saturate(..)
+        | Node::Decay(..) => false,
+    }
+}
+
 fn number_of(number: FieldNo, kind: ValueType, place: &Place<'_>) -> Result<FieldNo> {
     let is_number =
         matches!(kind.scalar, Scalar::Bool | Scalar::DateTime) || kind.scalar.is_number();
@@ -234,12 +256,12 @@ fn origin_of(of: &Rank, origin: &Value, schema: &Schema, place: &Place<'_>) -> R
 }
 
 /// What is beyond the greatest number is that number. Of finite numbers no sum and no product is NaN.
-fn finite(number: f64) -> f64 {
+pub(super) fn finite(number: f64) -> f64 {
     number.clamp(f64::MIN, f64::MAX)
 }
 
 /// `(r / midpoint)^exponent`: from 0 to infinity.
-fn bend(number: f64, curve: &Curve) -> f64 {
+pub(super) fn bend(number: f64, curve: &Curve) -> f64 {
     (number.max(0.0) / curve.midpoint).powf(curve.exponent)
 }
 

@@ -167,14 +167,6 @@ proptest! {
             elements.dedup();
             prop_assert_eq!(column.statistics().distinct as usize, elements.len());
         }
-        let ascending: Vec<u32> = (0..reader.rows()).collect();
-        for (row, found) in ascending.iter().zip(reader.rows_with(&ascending, &fields).unwrap()) {
-            let expect = &at(row).1;
-            prop_assert_eq!(found.id(), expect.id());
-            for field in &fields {
-                prop_assert_eq!(found.value(*field), expect.value(*field));
-            }
-        }
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod remote_store;
 mod rows;
 mod s3;
 mod shapes;
+mod select;
 mod stores;
 mod text;
 mod text_files;

@@ -26,6 +26,24 @@ impl Counters {
         (all > 0).then(|| self.hits as f64 / all as f64)
     }
 
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            hits: self.hits.saturating_add(other.hits),
+            misses: self.misses.saturating_add(other.misses),
+            bytes_read: self.bytes_read.saturating_add(other.bytes_read),
+            bytes_fetched: self.bytes_fetched.saturating_add(other.bytes_fetched),
+            round_trips: self.round_trips.saturating_add(other.round_trips),
+        }
+    }
+
+    /// The temperature of what was read: how much of it was in the cache.
+    #[must_use]
+    pub fn temperature(&self) -> Temperature {
+        Temperature::of(self.hits, self.hits.saturating_add(self.misses))
+    }
+
     /// What was counted since `earlier`.
     #[must_use]
     pub fn since(&self, earlier: &Counters) -> Counters {
@@ -131,5 +149,8 @@ mod tests {
         let counters = Counters { hits: 3, misses: 1, ..Counters::default() };
         assert_eq!(counters.hit_ratio(), Some(0.75));
         assert_eq!(counters.since(&counters), Counters::default());
+        assert_eq!(counters.and(counters).hit_ratio(), Some(0.75));
+        assert_eq!(counters.temperature(), Temperature::Warm);
+        assert_eq!(Counters::default().temperature(), Temperature::Hot);
     }
 }
