@@ -275,10 +275,6 @@ impl Indexing {
     ///
     /// # Errors
     /// What `go_on` answers.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "queries begin to ask it with the next change")
-    )]
     pub(super) fn snapshot(
         &self,
         database: &Database,
@@ -299,10 +295,6 @@ impl Indexing {
     }
 
     /// What is said of the index of a collection; none when it has none.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "queries begin to ask it with the next change")
-    )]
     pub(super) fn state(
         &self,
         database: &Database,
@@ -348,10 +340,6 @@ impl Indexing {
 
     /// A query of a collection failed in its index. When that is because files are damaged, the index is made again,
     /// and the query should look at the documents.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "queries begin to ask it with the next change")
-    )]
     pub(super) fn failed(&self, database: &Database, collection: CollectionId, error: &IndexError) {
         if let Some(indexes) = self.shared.of(database.id()) {
             indexes.failed(collection, error);

@@ -2,9 +2,10 @@
 //!
 //! A *namespace* is a collection with a search schema. The schema is a property of the collection, so it
 //! is in the log, in checkpoints and in backups with its documents, and every write of whichever surface
-//! is judged by it before it is logged (`rule.rs`). Queries are answered from the documents themselves,
-//! at one position, on threads of their own (`query.rs`); a collection without a schema is queried too,
-//! to a bound ([`SCAN_DOCUMENTS_MAX`]).
+//! is judged by it before it is logged (`rule.rs`). Queries are answered by the index of the collection, at one
+//! position, on threads of their own (`query.rs`, `indexed.rs`). Where the index cannot be asked, the documents
+//! are looked at (`scan.rs`), with the same answer; those of a collection without a schema to a bound
+//! ([`SCAN_DOCUMENTS_MAX`]).
 //!
 //! Invariants: a write of a namespace is one commit, schema and new collection included; nothing here
 //! runs on the threads that write, but for what a write itself needs.
@@ -12,18 +13,23 @@
 //! Start with [`Engine::query_collection`], [`Engine::write_namespace`] and
 //! [`Engine::change_search_schema`].
 
+mod access;
 mod ad_hoc;
 mod catalog;
 mod conditions;
 mod copy;
 mod explain;
-mod fuse;
+mod indexed;
 mod query;
 mod recall;
 mod rule;
+mod scan;
 mod schema;
 mod selection;
 mod snapshot;
+#[cfg(test)]
+mod tests;
+mod versions;
 mod write;
 
 use std::sync::Arc;
@@ -37,13 +43,13 @@ use super::reply::Reply;
 use super::served::Served;
 use super::work::How;
 
+pub use access::{AccessPath, IndexUse, WhyScan};
 pub use catalog::NamespaceInfo;
 pub use conditions::RowCondition;
 pub use explain::Plan;
-pub use fuse::Fusion;
 pub use query::{
-    ANSWER_BYTES_MAX, Answered, Documents, FoundRow, QUERIES_MAX, QueryAnswer, QueryAsked,
-    SCAN_DOCUMENTS_MAX,
+    ANSWER_BYTES_MAX, Answered, Consistency, Documents, FoundRow, Fused, QUERIES_MAX, QueryAnswer,
+    QueryAsked, SCAN_DOCUMENTS_MAX,
 };
 pub use recall::{RECALL_QUERIES_MAX, Recall, RecallAsked, RecallQuery};
 pub use schema::{MISFITS_MAX, SAMPLE_MAX, SchemaChange, SchemaInfo};

@@ -12,14 +12,14 @@ use tempfile::TempDir;
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
-struct World {
-    engine: Arc<Engine>,
+pub(super) struct World {
+    pub(super) engine: Arc<Engine>,
     _dir: TempDir,
 }
 
-fn options(dir: &std::path::Path) -> EngineOptions {
+pub(super) fn options(dir: &std::path::Path) -> EngineOptions {
     EngineOptions {
         dir: dir.to_path_buf(),
         store: docstore::Options::default(),
@@ -44,23 +44,23 @@ fn options(dir: &std::path::Path) -> EngineOptions {
     }
 }
 
-fn env() -> Environment {
+pub(super) fn env() -> Environment {
     Environment { disk: RealDisk::shared(), clock: SystemClock::shared(), reserve: None }
 }
 
-fn world(change: impl FnOnce(&mut EngineOptions)) -> World {
+pub(super) fn world(change: impl FnOnce(&mut EngineOptions)) -> World {
     let dir = tempfile::tempdir().unwrap();
     let mut options = options(&dir.path().join("data"));
     change(&mut options);
     World { engine: Engine::start(env(), options).unwrap(), _dir: dir }
 }
 
-fn name(text: &str) -> Name {
+pub(super) fn name(text: &str) -> Name {
     Name::new(text).unwrap()
 }
 
 /// Waits for what `ask` is answered.
-fn ask<T: Send + 'static>(ask: impl FnOnce(Reply<T>)) -> Result<T> {
+pub(super) fn ask<T: Send + 'static>(ask: impl FnOnce(Reply<T>)) -> Result<T> {
     let (tell, told) = sync_channel(1);
     ask(Reply::new(move |result| tell.send(result).expect("somebody listens")));
     told.recv_timeout(PATIENCE).expect("everybody is answered")
@@ -76,11 +76,16 @@ fn upsert(id: u64, text: &'static str) -> Op {
 }
 
 impl World {
-    fn served(&self, database: &str) -> Arc<Served> {
+    pub(super) fn served(&self, database: &str) -> Arc<Served> {
         self.engine.database(&name(database)).unwrap()
     }
 
-    fn execute(&self, database: &str, ops: Vec<Op>, together: Together) -> Result<OpAnswers> {
+    pub(super) fn execute(
+        &self,
+        database: &str,
+        ops: Vec<Op>,
+        together: Together,
+    ) -> Result<OpAnswers> {
         let served = self.served(database);
         ask(|reply| self.engine.execute(&served, ops, together, How::default(), reply))
     }

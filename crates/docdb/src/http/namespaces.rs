@@ -35,7 +35,7 @@ use crate::engine::namespaces::{
     Asker, NamespaceInfo, NamespaceWritten, RECALL_QUERIES_MAX, RecallAsked, RowCondition, RowOp,
     RowWrite, SchemaChange, SchemaInfo,
 };
-use crate::engine::{Engine, EngineError, Served};
+use crate::engine::{Engine, EngineError, IndexState, Served};
 
 use write::{ByFilter, DELETED_BY_FILTER_MAX, PATCHED_BY_FILTER_MAX, WriteBody};
 
@@ -140,7 +140,7 @@ pub(super) const ROUTES: &[Route] = &[
         verb: Verb::Post,
         path: EXPLAIN,
         name: "explain_namespace_query",
-        what: "Say how a query would be answered.",
+        what: "Say how a query is answered: which parts of the index are asked, and how.",
         operation: Operation::Query,
         takes: &[DATABASE],
         body: Shape::Json("Query"),
@@ -481,9 +481,9 @@ async fn explain(mut call: Call) -> Result<Response> {
     let body = call.body().await?;
     let body = read_apart(body, |body| query::read(body, &Include::Nothing)).await?;
     let asked = body.asked(name, true);
-    let how = call.how();
+    let (asker, how) = (Asker::default(), call.how());
     let ask = |engine: &Arc<Engine>, reply| {
-        engine.explain_query(&database, asked, how, reply);
+        engine.explain_query(&database, asked, how, asker.waiting(), reply);
     };
     let plan = call.ask(ask).await?;
     Ok(respond::json(StatusCode::OK, &json!({ "plan_text": plan.to_string() })))
@@ -512,9 +512,33 @@ fn described(info: &NamespaceInfo) -> Vec<u8> {
         out.member(name).string(&at.rfc3339());
     }
     out.member("encryption").raw(br#"{"sse":false}"#);
-    out.member("index").raw(br#"{"status":"up-to-date"}"#);
+    write_index(&mut out, info);
     out.member("schema").raw(info.schema.to_json().as_bytes());
     out.end()
+}
+
+/// Up to so many rows without an index are looked at by every query in no time, as those in memory are.
+const UNINDEXED_FEW: u64 = 1000;
+
+/// Whether queries are answered by the index. What writes have not applied yet is applied by the next query.
+fn write_index(out: &mut Text, info: &NamespaceInfo) {
+    let left = match &info.index {
+        None | Some(IndexState::Ready) => None,
+        Some(IndexState::Building { documents, .. }) => {
+            Some(info.documents.saturating_sub(*documents))
+        }
+        Some(IndexState::Opening | IndexState::Failed { .. }) => Some(info.documents),
+    };
+    let Some(rows) = left.filter(|rows| *rows > UNINDEXED_FEW) else {
+        out.member("index").raw(br#"{"status":"up-to-date"}"#);
+        return;
+    };
+    let bytes = u128::from(info.bytes) * u128::from(rows) / u128::from(info.documents.max(1));
+    out.member("index").open(b'{');
+    out.member("status").string("updating");
+    out.member("unindexed_rows").number(rows);
+    out.member("unindexed_bytes").number(u64::try_from(bytes).unwrap_or(u64::MAX));
+    out.close(b'}');
 }
 
 async fn update_metadata(mut call: Call) -> Result<Response> {
@@ -531,7 +555,7 @@ async fn update_metadata(mut call: Call) -> Result<Response> {
                 return Err(Failure::new(Code::Unsupported, what));
             }
             ("pinning", false) => {
-                let what = "a namespace cannot be pinned: nothing of it is in a cache";
+                let what = "a namespace cannot be pinned: what is asked often stays in the cache";
                 return Err(Failure::new(Code::Unsupported, what));
             }
             (_, _) => return Err(Failure::bad(format!("metadata has no member `{name}`"))),
@@ -556,8 +580,13 @@ async fn update_schema(mut call: Call) -> Result<Response> {
 }
 
 async fn warm(call: Call) -> Result<Response> {
-    info(&call).await?;
-    let message = "documents are read where they are, nothing has to be fetched";
+    let (database, name) = target(&call)?;
+    let (asker, how) = (Asker::default(), call.how());
+    let ask = |engine: &Arc<Engine>, reply| {
+        engine.warm_namespace(&database, name, how, asker.waiting(), reply);
+    };
+    let bytes = call.ask(ask).await?;
+    let message = format!("the cache was given {bytes} bytes of the index that it did not have");
     let shape = json!({ "status": "ACCEPTED", "message": message });
     Ok(respond::json(StatusCode::OK, &shape))
 }

@@ -1,7 +1,7 @@
 //! Queries of any collection, and its search schema.
 //!
 //! The language is that of namespaces (`namespaces/query.rs`); answers have documents. A collection with a
-//! search schema is answered exactly; one without is looked at up to a bound, and the answer says so.
+//! search schema is answered by its index; one without is looked at up to a bound, and the answer says so.
 
 use std::sync::Arc;
 
@@ -9,9 +9,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use base::error::Code;
 use base::words::Name;
+use search::index::{PartPlan, Performance};
 use search::json::Json;
 use search::schema::{Schema, Undeclared};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::call::Call;
 use super::error::{Failure, Result};
@@ -25,8 +26,8 @@ use super::routes::{Access, Route, Shape, Span, Verb};
 use super::rows::{Include, write_attributes, write_facets, write_groups};
 use crate::engine::metrics::Operation;
 use crate::engine::namespaces::{
-    Answered, Asker, Documents, Plan, QueryAnswer, QueryAsked, SCAN_DOCUMENTS_MAX, SchemaChange,
-    SchemaInfo,
+    AccessPath, Answered, Asker, Documents, Plan, QueryAnswer, QueryAsked, SCAN_DOCUMENTS_MAX,
+    SchemaChange, SchemaInfo,
 };
 use crate::engine::{Engine, EngineError};
 
@@ -60,7 +61,8 @@ pub(super) const ROUTES: &[Route] = &[
     Route {
         path: EXPLAIN,
         name: "explain",
-        what: "Say how a query would be answered.",
+        what: "Say how a query is answered: which parts of the index are asked, and how; or why the \
+               documents are looked at.",
         takes: &[],
         answers: &[(200, Shape::Json("QueryPlan"))],
         handler: |call| Box::pin(explain(call)),
@@ -154,7 +156,7 @@ fn written(body: &QueryBody, answered: &Answered, form: IdForm) -> Vec<u8> {
     if is_list {
         out.close(b']');
     }
-    write_scan(&mut out, answered);
+    write_performance(&mut out, answered);
     out.end()
 }
 
@@ -231,13 +233,27 @@ pub(crate) fn foreign_change(json: &[u8]) -> std::result::Result<SchemaChange, E
     change_of(json).map_err(|failure| failure.error)
 }
 
-/// What was looked at.
-fn write_scan(out: &mut Text, answered: &Answered) {
-    out.member("scan").open(b'{');
-    out.member("documents").number(answered.work.scanned);
-    out.member("cut").raw(if answered.work.is_cut { b"true" } else { b"false" });
-    if answered.schema.is_none() {
-        out.member("bound").number(SCAN_DOCUMENTS_MAX);
+/// How the answer was found, and what was done for it.
+fn write_performance(out: &mut Text, answered: &Answered) {
+    out.member("performance").open(b'{');
+    out.member("access").string(answered.access.name());
+    out.member("scanned").number(answered.work.scanned);
+    out.member("matched").number(answered.work.matched);
+    match &answered.access {
+        AccessPath::Index(used) => {
+            out.member("position").number(used.position.0);
+            out.member("in_memory").number(used.sum(|query| query.in_memory));
+            out.member("clusters").number(used.sum(|query| query.clusters));
+            let ratio = used.cache().hit_ratio().unwrap_or(1.0);
+            out.member("cache_hit_ratio").raw(format!("{ratio:?}").as_bytes());
+        }
+        AccessPath::Scan(why) => {
+            out.member("why").string(&why.to_string());
+            out.member("cut").raw(if answered.work.is_cut { b"true" } else { b"false" });
+            if answered.schema.is_none() {
+                out.member("bound").number(SCAN_DOCUMENTS_MAX);
+            }
+        }
     }
     let ms = u64::try_from(answered.took.as_millis()).unwrap_or(u64::MAX);
     out.member("took_ms").number(ms);
@@ -248,16 +264,18 @@ async fn explain(mut call: Call) -> Result<Response> {
     let (database, collection) = (call.database()?, call.collection()?);
     let body = call.body().await?;
     let asked = read(&body, &Include::Everything)?.asked(collection, false);
-    let how = call.how();
-    let ask = |engine: &Arc<Engine>, reply| engine.explain_query(&database, asked, how, reply);
+    let (asker, how) = (Asker::default(), call.how());
+    let ask = |engine: &Arc<Engine>, reply| {
+        engine.explain_query(&database, asked, how, asker.waiting(), reply);
+    };
     let plan = call.ask(ask).await?;
     Ok(respond::json(StatusCode::OK, &described(&plan)))
 }
 
 /// A plan as JSON.
-pub(crate) fn described(plan: &Plan) -> serde_json::Value {
+pub(crate) fn described(plan: &Plan) -> Value {
     let mut shape = json!({
-        "access": "scan",
+        "access": plan.access.name(),
         "collection": plan.collection.as_str(),
         "documents": plan.documents,
         "scanned": plan.scanned(),
@@ -267,8 +285,40 @@ pub(crate) fn described(plan: &Plan) -> serde_json::Value {
         "fused": plan.is_fused,
         "text": plan.to_string(),
     });
+    match &plan.access {
+        AccessPath::Index(used) => {
+            shape["position"] = used.position.0.into();
+            shape["facts"] = used.queries.iter().map(facts).collect();
+        }
+        AccessPath::Scan(why) => shape["why"] = why.to_string().into(),
+    }
     if let Some(bound) = plan.bound {
         shape["bound"] = bound.into();
+    }
+    shape
+}
+
+/// What the index did for one query.
+fn facts(facts: &Performance) -> Value {
+    json!({
+        "rows": facts.rows,
+        "scanned": facts.scanned,
+        "matched": facts.matched,
+        "parts": facts.plans.iter().map(part).collect::<Value>(),
+    })
+}
+
+fn part(part: &PartPlan) -> Value {
+    let mut shape = json!({
+        "part": part.part,
+        "plan": part.plan.name(),
+        "rows": part.rows,
+        "matching": part.matching,
+    });
+    if part.plan.asks_vectors() {
+        shape["clusters"] = part.vectors.clusters.into();
+        shape["scanned"] = part.vectors.scanned.into();
+        shape["compared"] = part.vectors.compared.into();
     }
     shape
 }

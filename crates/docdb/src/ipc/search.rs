@@ -85,14 +85,21 @@ pub(super) fn query(asked: Asked, served: &Arc<Served>, json: &str) {
     engine.query_collection(served, words, how, waiting, reply);
 }
 
-/// Says how a query would be answered.
+/// Says how a query is answered.
 pub(super) fn explain(asked: Asked, served: &Arc<Served>, json: &str) {
     let (collection, query) = match query_of(json) {
         Ok(read) => read,
         Err(error) => return asked.refuse(&error),
     };
     let (engine, how) = (Arc::clone(&asked.shared.surface.engine), in_order(&asked.shared));
-    engine.explain_query(served, query.asked(collection), how, asked.report(described));
+    let asker = Asker::default();
+    let waiting = asker.waiting();
+    let reply = asked.report(move |plan| {
+        // It waits until here.
+        drop(asker);
+        described(plan)
+    });
+    engine.explain_query(served, query.asked(collection), how, waiting, reply);
 }
 
 /// Reads, describes, sets or takes away a search schema.

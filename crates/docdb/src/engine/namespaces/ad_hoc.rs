@@ -19,7 +19,7 @@ use search::value::{Scalar, Value, ValueType, natural};
 use search::vector::Metric;
 
 use super::super::error::{EngineError, Result};
-use super::query::Pass;
+use super::scan::Pass;
 
 /// What is known of an attribute so far.
 #[derive(Debug, Default)]

@@ -12,14 +12,18 @@ use search::schema::Schema;
 
 use super::super::Engine;
 use super::super::error::{EngineError, Result};
+use super::super::indexes::IndexState;
 use super::super::reply::Reply;
 use super::super::served::Served;
 use super::super::work::How;
+use super::indexed::{Indexed, Tried};
+use super::query::Consistency;
 use super::rule::schema_property;
 use super::schema::{SchemaChange, SchemaInfo, stored_schema, write};
+use super::snapshot::Waiting;
 
 /// What a namespace is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct NamespaceInfo {
     /// Its search schema.
     pub schema: Schema,
@@ -31,6 +35,8 @@ pub struct NamespaceInfo {
     pub created: Option<WallMs>,
     /// When something of it was changed last; none when the log does not tell any more.
     pub updated: Option<WallMs>,
+    /// What is known of its index; none of one that nobody has asked yet.
+    pub index: Option<IndexState>,
 }
 
 /// Documents by which the bytes of all are guessed.
@@ -101,6 +107,7 @@ impl Engine {
         how: How,
         reply: Reply<NamespaceInfo>,
     ) {
+        let engine = Arc::clone(self);
         self.work(served, 0, how, reply, move |database| {
             let record = database.collections()?.into_iter().find(|record| record.name == name);
             let record = record.ok_or_else(|| no_namespace(&name))?;
@@ -111,7 +118,8 @@ impl Engine {
             let documents = database.count(record.collection)?;
             let bytes = bytes_of(database, record.collection, documents)?;
             let updated = changed_at(database, record.last_change)?.or(created);
-            Ok(NamespaceInfo { schema, documents, bytes, created, updated })
+            let index = engine.indexes.state(database, record.collection);
+            Ok(NamespaceInfo { schema, documents, bytes, created, updated, index })
         });
     }
 
@@ -130,6 +138,29 @@ impl Engine {
             database.batch_amending(&amendment, Vec::new())?;
             engine.indexes.begin(database.id());
             Ok(SchemaInfo { schema, sampled: None })
+        });
+    }
+
+    /// Has what queries of a namespace read fetched into the cache; answers how many bytes that were.
+    pub fn warm_namespace(
+        self: &Arc<Self>,
+        served: &Arc<Served>,
+        name: Name,
+        how: How,
+        waiting: Waiting,
+        reply: Reply<u64>,
+    ) {
+        self.search(served, (how, waiting), reply, move |patience, database| {
+            let collection = super::found(database, &name)?.ok_or_else(|| no_namespace(&name))?;
+            let schema = stored_schema(database, collection)?.ok_or_else(|| no_namespace(&name))?;
+            let indexed = Indexed { patience, database, collection, schema: &schema };
+            let room = patience.engine.options.search.cache_bytes as u64;
+            let warmed = indexed.ask(Consistency::Eventual, |index| Ok(index.warm(room)?))?;
+            // Where there is no index, documents are read where they are.
+            Ok(match warmed {
+                Tried::Answered(bytes) => bytes,
+                Tried::Not(_) => 0,
+            })
         });
     }
 

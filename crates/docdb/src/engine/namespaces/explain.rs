@@ -1,4 +1,8 @@
-//! How a query would be answered, without answering it.
+//! How a query is answered.
+//!
+//! Which rows match, and with that which way each part of an index is asked, is known when the filter has been
+//! evaluated and not before. So what the index would answer is found, told of and thrown away; of a scan it is only
+//! said what it would look at.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,12 +16,14 @@ use super::super::Engine;
 use super::super::reply::Reply;
 use super::super::served::Served;
 use super::super::work::How;
-use super::catalog::no_namespace;
-use super::query::{QueryAsked, SCAN_DOCUMENTS_MAX};
-use super::schema::stored_schema;
+use super::access::AccessPath;
+use super::indexed::Tried;
+use super::query::{Asking, QueryAsked, check_count};
+use super::scan;
+use super::snapshot::Waiting;
 
-/// How queries of one request would be answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How queries of one request are answered.
+#[derive(Debug, Clone)]
 pub struct Plan {
     /// The collection.
     pub collection: Name,
@@ -25,8 +31,10 @@ pub struct Plan {
     pub documents: u64,
     /// Whether it has a search schema.
     pub has_schema: bool,
-    /// Documents that are looked at, at most; none = all.
+    /// Documents that a scan looks at, at most; none = all.
     pub bound: Option<u64>,
+    /// How the answers are found.
+    pub access: AccessPath,
     /// Each query: what it looks for, and how.
     pub queries: Vec<String>,
     /// Whether the answers are fused.
@@ -34,34 +42,42 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// Documents that will be looked at.
+    /// Documents, or rows of an index, that are looked at.
     #[must_use]
     pub fn scanned(&self) -> u64 {
-        self.bound.map_or(self.documents, |bound| bound.min(self.documents))
+        match &self.access {
+            AccessPath::Index(used) => used.sum(|query| query.scanned),
+            AccessPath::Scan(_) => {
+                self.bound.map_or(self.documents, |bound| bound.min(self.documents))
+            }
+        }
     }
 
-    /// Whether there are more than will be looked at.
+    /// Whether there are more than a scan will look at.
     #[must_use]
     pub fn is_cut(&self) -> bool {
-        self.scanned() < self.documents
+        matches!(self.access, AccessPath::Scan(_)) && self.scanned() < self.documents
     }
 }
 
 impl Engine {
-    /// Says how queries would be answered.
+    /// Says how queries are answered.
     pub fn explain_query(
         self: &Arc<Self>,
         served: &Arc<Served>,
         asked: QueryAsked,
         how: How,
+        waiting: Waiting,
         reply: Reply<Plan>,
     ) {
-        self.work(served, 0, how, reply, move |database| {
+        self.search(served, (how, waiting), reply, move |patience, database| {
+            check_count(&asked)?;
             let collection = database.collection(&asked.collection)?;
-            let schema = stored_schema(database, collection)?;
-            if schema.is_none() && asked.of_namespace {
-                return Err(no_namespace(&asked.collection));
-            }
+            let asking = Asking { patience, database, collection, asked: &asked };
+            let (access, schema) = match asking.ask_index()? {
+                Tried::Answered((schema, _, used)) => (AccessPath::Index(used), Some(schema)),
+                Tried::Not(why) => (AccessPath::Scan(why), asking.schema()?),
+            };
             // Without a schema what the attributes are is known once the documents are read.
             if let Some(schema) = &schema {
                 let reading = schema.with_undeclared(Undeclared::Ignore);
@@ -72,7 +88,8 @@ impl Engine {
             Ok(Plan {
                 documents: database.count(collection)?,
                 has_schema: schema.is_some(),
-                bound: schema.is_none().then_some(SCAN_DOCUMENTS_MAX),
+                bound: if schema.is_none() { scan::BOUND } else { None },
+                access,
                 queries: asked.queries.iter().map(|q| described(q, schema.as_ref())).collect(),
                 is_fused: asked.fusion.is_some(),
                 collection: asked.collection,
@@ -122,23 +139,37 @@ fn described(query: &Query, schema: Option<&Schema>) -> String {
     parts.join("; ")
 }
 
-/// For people: a line for the scan, and one for each query.
+/// For people: a line for the way, one for each query, and below each query of an index its facts and its parts.
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (scanned, documents) = (self.scanned(), self.documents);
-        write!(f, "scan of {scanned} of {documents} documents, collection={}", self.collection)?;
-        let schema =
-            if self.has_schema { "by its search schema" } else { "without a search schema" };
-        write!(f, ", {schema}")?;
-        if let Some(bound) = self.bound {
-            let cut = if self.is_cut() { "which cuts it" } else { "which it does not reach" };
-            write!(f, ", bound {bound}, {cut}")?;
+        let (documents, collection) = (self.documents, &self.collection);
+        match &self.access {
+            AccessPath::Index(used) => {
+                let position = used.position;
+                write!(f, "index of {documents} documents, collection={collection}")?;
+                write!(f, ", position={position}")?;
+            }
+            AccessPath::Scan(why) => {
+                let scanned = self.scanned();
+                write!(f, "scan of {scanned} of {documents} documents, collection={collection}")?;
+                write!(f, ", because {why}")?;
+                if let Some(bound) = self.bound {
+                    let cut =
+                        if self.is_cut() { "which cuts it" } else { "which it does not reach" };
+                    write!(f, ", bound {bound}, {cut}")?;
+                }
+            }
         }
         for (number, query) in self.queries.iter().enumerate() {
             write!(f, "\n  query {number}: {query}")?;
+            let AccessPath::Index(used) = &self.access else { continue };
+            let Some(facts) = used.queries.get(number) else { continue };
+            for line in facts.to_string().lines() {
+                write!(f, "\n    {line}")?;
+            }
         }
         if self.is_fused {
-            f.write_str("\n  fused by reciprocal ranks")?;
+            f.write_str("\n  fused")?;
         }
         Ok(())
     }

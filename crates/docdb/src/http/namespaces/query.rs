@@ -4,9 +4,11 @@
 use std::sync::Arc;
 
 use base::words::Name;
+use search::fusion::Fusion;
 use search::json::{Json, Kind};
 use search::query::{LIMIT_DEFAULT, LIMIT_MAX, OFFSET_MAX, Query};
 use search::schema::Schema;
+use search::storage::cache::Temperature;
 use search::vector::Metric;
 
 use super::super::error::{Failure, Result};
@@ -18,7 +20,7 @@ use super::super::rows::{
 use super::write::{metric_of, parsed};
 use crate::engine::EngineError;
 use crate::engine::namespaces::{
-    Answered, Documents, Fusion, QUERIES_MAX, QueryAnswer, QueryAsked,
+    AccessPath, Answered, Consistency, Documents, Fused, QUERIES_MAX, QueryAnswer, QueryAsked,
 };
 use base::error::Code;
 
@@ -28,8 +30,9 @@ pub(in super::super) struct QueryBody {
     pub(in super::super) queries: Vec<One>,
     /// Whether it had several: then the answers are a list.
     pub(in super::super) is_multi: bool,
-    pub(in super::super) fusion: Option<Fusion>,
+    pub(in super::super) fusion: Option<Fused>,
     pub(in super::super) metric: Option<Metric>,
+    pub(in super::super) consistency: Consistency,
 }
 
 /// One query, and how its rows are shown.
@@ -38,6 +41,7 @@ pub(in super::super) struct One {
     pub(in super::super) query: Query,
     pub(in super::super) shown: Shown,
     pub(in super::super) metric: Option<Metric>,
+    consistency: Consistency,
 }
 
 /// Reads a body. `default` is what is shown of a document unless the query says it.
@@ -48,8 +52,9 @@ pub(in super::super) fn read(body: &[u8], default: &Include) -> Result<QueryBody
     let json = parsed(body)?;
     let Some(queries) = json.get("queries").filter(|queries| queries.kind() != Kind::Null) else {
         let one = one(json, default)?;
-        let metric = one.metric;
-        return Ok(QueryBody { queries: vec![one], is_multi: false, fusion: None, metric });
+        let (metric, consistency) = (one.metric, one.consistency);
+        let queries = vec![one];
+        return Ok(QueryBody { queries, is_multi: false, fusion: None, metric, consistency });
     };
     let known = |name: &str| {
         matches!(
@@ -66,7 +71,6 @@ pub(in super::super) fn read(body: &[u8], default: &Include) -> Result<QueryBody
     if let Some((name, _)) = json.members().into_iter().flatten().find(|(name, _)| !known(name)) {
         return Err(Failure::bad(format!("several queries have no member `{name}` beside them")));
     }
-    check_consistency(json)?;
     let Some(elements) = queries.elements() else {
         return Err(Failure::bad("queries are an array"));
     };
@@ -89,7 +93,15 @@ pub(in super::super) fn read(body: &[u8], default: &Include) -> Result<QueryBody
         return Err(Failure::bad("the queries of one request have one distance_metric"));
     }
     let fusion = fusion(json, &all)?;
-    Ok(QueryBody { queries: all, is_multi: true, fusion, metric })
+    // All are answered at one position: where one of them must know of everything, all do.
+    let consistency = match json.get("consistency").filter(|json| json.kind() != Kind::Null) {
+        Some(consistency) => read_consistency(consistency)?,
+        None if all.iter().all(|one| one.consistency == Consistency::Eventual) => {
+            Consistency::Eventual
+        }
+        None => Consistency::Strong,
+    };
+    Ok(QueryBody { queries: all, is_multi: true, fusion, metric, consistency })
 }
 
 fn of_query(failure: Failure, index: usize) -> Failure {
@@ -102,11 +114,11 @@ fn one(json: Json<'_>, default: &Include) -> Result<One> {
     let Some(members) = json.members() else {
         return Err(Failure::bad("a query is a JSON object"));
     };
-    let (mut text, mut metric) = (String::from("{"), None);
+    let (mut text, mut metric, mut consistency) = (String::from("{"), None, Consistency::Strong);
     for (name, value) in members.filter(|(_, value)| value.kind() != Kind::Null) {
         match &*name {
             "include_attributes" | "exclude_attributes" | "vector_encoding" => {}
-            "consistency" => check_consistency(json)?,
+            "consistency" => consistency = read_consistency(value)?,
             "distance_metric" => metric = Some(metric_of(value)?),
             "compute_attributes" => {
                 return Err(unsupported("attributes are not computed here; rank by expressions"));
@@ -124,22 +136,29 @@ fn one(json: Json<'_>, default: &Include) -> Result<One> {
     }
     text.push('}');
     let query = Query::parse(parsed(text.as_bytes())?).map_err(EngineError::from)?;
-    Ok(One { query, shown: Shown::parse(json, default.clone())?, metric })
+    Ok(One { query, shown: Shown::parse(json, default.clone())?, metric, consistency })
 }
 
 fn unsupported(what: &'static str) -> Failure {
     Failure::new(Code::Unsupported, what)
 }
 
-/// Every answer is of the newest position, which is more than any level asks for.
-fn check_consistency(json: Json<'_>) -> Result<()> {
-    let Some(consistency) = json.get("consistency").filter(|json| json.kind() != Kind::Null) else {
-        return Ok(());
-    };
-    let level = consistency.get("level").and_then(Json::string);
-    match level.as_deref() {
-        Some("strong" | "eventual") => Ok(()),
-        _ => Err(Failure::bad("consistency is an object whose level is strong or eventual")),
+/// Reads `{"level":"strong"}` or `{"level":"eventual"}`. How old an answer may be at most is asked for with
+/// `max_staleness_seconds`: one that is not old at all will do.
+fn read_consistency(json: Json<'_>) -> Result<Consistency> {
+    let shape = "consistency is an object whose level is strong or eventual";
+    let is_known = |name: &str| matches!(name, "level" | "max_staleness_seconds");
+    if json.members().is_none_or(|mut members| members.any(|(name, _)| !is_known(&name))) {
+        return Err(Failure::bad(shape));
+    }
+    let staleness = json.get("max_staleness_seconds").filter(|json| json.kind() != Kind::Null);
+    if staleness.is_some_and(|staleness| positive(staleness).is_none()) {
+        return Err(Failure::bad("max_staleness_seconds is a number of 0 or more"));
+    }
+    match json.get("level").and_then(Json::string).as_deref() {
+        Some("eventual") if staleness.is_none() => Ok(Consistency::Eventual),
+        Some("strong" | "eventual") => Ok(Consistency::Strong),
+        _ => Err(Failure::bad(shape)),
     }
 }
 
@@ -154,7 +173,7 @@ fn number(json: Json<'_>, name: &str, max: usize) -> Result<Option<usize>> {
 }
 
 /// Reads `rerank_by` with its limit and offset.
-fn fusion(json: Json<'_>, queries: &[One]) -> Result<Option<Fusion>> {
+fn fusion(json: Json<'_>, queries: &[One]) -> Result<Option<Fused>> {
     let limit = match number(json, "limit", LIMIT_MAX)? {
         Some(limit) => Some(limit),
         None => number(json, "top_k", LIMIT_MAX)?,
@@ -168,25 +187,8 @@ fn fusion(json: Json<'_>, queries: &[One]) -> Result<Option<Fusion>> {
         }
         return Ok(None);
     };
-    let shape = "rerank_by is [\"RRF\"] or [\"RRF\",{\"rank_constant\":60,\"weights\":[…]}]";
-    let bad = || Failure::bad(shape);
-    let parts: Vec<Json<'_>> = rerank.elements().into_iter().flatten().take(3).collect();
-    let options = match parts.as_slice() {
-        [name] if name.string().as_deref() == Some("RRF") => None,
-        [name, options] if name.string().as_deref() == Some("RRF") => Some(*options),
-        _ => return Err(bad()),
-    };
-    let (mut constant, mut weights) = (60.0, Vec::new());
-    for (name, value) in options.and_then(Json::members).into_iter().flatten() {
-        match &*name {
-            "rank_constant" => constant = positive(value).ok_or_else(bad)?,
-            "weights" => {
-                let elements = value.elements().ok_or_else(bad)?;
-                weights = elements.map(positive).collect::<Option<_>>().ok_or_else(bad)?;
-            }
-            _ => return Err(bad()),
-        }
-    }
+    let by = Fusion::parse(rerank).map_err(EngineError::from)?;
+    let (Fusion::ReciprocalRank { weights, .. } | Fusion::Linear { weights }) = &by;
     if !weights.is_empty() && weights.len() != queries.len() {
         return Err(Failure::bad("rerank_by has as many weights as there are queries"));
     }
@@ -195,7 +197,7 @@ fn fusion(json: Json<'_>, queries: &[One]) -> Result<Option<Fusion>> {
     }
     let longest = || queries.iter().map(|one| one.query.limit).max().unwrap_or(LIMIT_DEFAULT);
     let limit = limit.unwrap_or_else(longest);
-    Ok(Some(Fusion { constant, weights, offset: offset.unwrap_or(0), limit }))
+    Ok(Some(Fused { by, offset: offset.unwrap_or(0), limit }))
 }
 
 /// A number that is not negative.
@@ -214,6 +216,7 @@ impl QueryBody {
             documents: if fetch { Documents::Fetch } else { Documents::Leave },
             metric: self.metric,
             of_namespace,
+            consistency: self.consistency,
         }
     }
 
@@ -294,12 +297,20 @@ fn write_billing(out: &mut Text) {
 }
 
 fn write_performance(out: &mut Text, answered: &Answered, took_ms: u64) {
+    let (ratio, temperature, exhaustive) = match &answered.access {
+        AccessPath::Index(used) => {
+            let cache = used.cache();
+            let in_memory = used.sum(|query| query.in_memory);
+            (cache.hit_ratio().unwrap_or(1.0), cache.temperature(), in_memory)
+        }
+        // Documents are read where they are: nothing has to be fetched into a cache first.
+        AccessPath::Scan(_) => (1.0, Temperature::Hot, answered.work.scanned),
+    };
     out.member("performance").open(b'{');
     out.member("approx_namespace_size").number(answered.documents);
-    // Documents are read where they are: nothing has to be fetched into a cache first.
-    out.member("cache_hit_ratio").raw(b"1.0");
-    out.member("cache_temperature").string("hot");
-    out.member("exhaustive_search_count").number(answered.work.scanned);
+    out.member("cache_hit_ratio").raw(format!("{ratio:?}").as_bytes());
+    out.member("cache_temperature").string(temperature.name());
+    out.member("exhaustive_search_count").number(exhaustive);
     let ms = u64::try_from(answered.took.as_millis()).unwrap_or(u64::MAX);
     out.member("query_execution_ms").number(ms);
     out.member("server_total_ms").number(took_ms);
@@ -327,8 +338,27 @@ mod tests {
                 "rerank_by":["RRF",{"rank_constant":10,"weights":[1,0.5]}],"offset":2}"#,
         )
         .unwrap();
-        let fusion = Fusion { constant: 10.0, weights: vec![1.0, 0.5], offset: 2, limit: 5 };
-        assert_eq!((body.is_multi, body.fusion), (true, Some(fusion)));
+        let by = Fusion::ReciprocalRank { rank_constant: 10.0, weights: vec![1.0, 0.5] };
+        let fused = Fused { by, offset: 2, limit: 5 };
+        assert_eq!((body.is_multi, body.fusion), (true, Some(fused)));
+    }
+
+    #[test]
+    fn an_answer_may_be_old_only_where_every_query_says_so_and_without_a_bound() {
+        let eventual = r#"{"consistency":{"level":"eventual"}}"#;
+        let check = |text: &str, expect| {
+            assert_eq!(read_body(text).unwrap().consistency, expect, "{text}");
+        };
+        check(eventual, Consistency::Eventual);
+        check("{}", Consistency::Strong);
+        check(r#"{"consistency":{"level":"strong"}}"#, Consistency::Strong);
+        check(
+            r#"{"consistency":{"level":"eventual","max_staleness_seconds":60}}"#,
+            Consistency::Strong,
+        );
+        check(&format!(r#"{{"queries":[{eventual},{eventual}]}}"#), Consistency::Eventual);
+        check(&format!(r#"{{"queries":[{eventual},{{}}]}}"#), Consistency::Strong);
+        check(r#"{"queries":[{},{}],"consistency":{"level":"eventual"}}"#, Consistency::Eventual);
     }
 
     #[test]
@@ -348,7 +378,13 @@ mod tests {
                 Code::InvalidQuery,
                 "weights",
             ),
-            (r#"{"queries":[{}],"rerank_by":["Linear"]}"#, Code::InvalidQuery, "RRF"),
+            (r#"{"queries":[{}],"rerank_by":["Median"]}"#, Code::InvalidQuery, "RRF"),
+            (r#"{"consistency":{"level":"strong","x":1}}"#, Code::InvalidQuery, "consistency"),
+            (
+                r#"{"consistency":{"level":"eventual","max_staleness_seconds":-1}}"#,
+                Code::InvalidQuery,
+                "max_staleness",
+            ),
             (r#"{"rank_by":["t","SparseKNN",{"a":1}]}"#, Code::Unsupported, "sparse"),
         ] {
             let error = read_body(text).unwrap_err().error;
