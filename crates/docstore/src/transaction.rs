@@ -208,6 +208,12 @@ impl Transaction {
         Ok(answers(first, &effects))
     }
 
+    /// What its commit writes, in order; LSNs in it are not those that it will have.
+    #[must_use]
+    pub fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
     /// Whether it has written nothing.
     pub(crate) fn is_empty(&self) -> bool {
         self.changes.is_empty()

@@ -30,6 +30,12 @@ impl World {
         Database::create(&env, Path::new(DIR), &name, self.options.clone(), &budget)
             .expect("no faults")
     }
+
+    fn open(&self) -> Database {
+        let env = env(&self.disk, &self.clock);
+        let budget = Budget::new("test", 1 << 30);
+        Database::open(&env, Path::new(DIR), self.options.clone(), &budget).expect("no faults").0
+    }
 }
 
 /// Writes much more than a segment, and lets go of what nobody needs.
@@ -55,6 +61,23 @@ fn has(db: &Database, position: Lsn) -> bool {
 }
 
 #[test]
+fn a_hold_keeps_what_is_behind_it_until_it_moves() {
+    let db = World::new(|_| {}).create();
+    let hold = db.hold_changes("a test", Lsn(50));
+    write_and_trim(&db);
+    assert!(has(&db, Lsn(50)));
+    assert_eq!((hold.position(), hold.is_let_go()), (Lsn(50), false));
+    hold.advance(Lsn(400));
+    hold.advance(Lsn(70));
+    assert_eq!(hold.position(), Lsn(400), "it never moves back");
+    write_and_trim(&db);
+    assert!(has(&db, Lsn(400)) && !has(&db, Lsn(50)));
+    drop(hold);
+    write_and_trim(&db);
+    assert!(!has(&db, Lsn(400)));
+}
+
+#[test]
 fn a_hold_that_keeps_too_much_is_let_go() {
     let db = World::new(|options| options.log.retain_bytes = 32 * 1024).create();
     let hold = db.hold_changes("a test", Lsn(1));
@@ -62,6 +85,31 @@ fn a_hold_that_keeps_too_much_is_let_go() {
     write_and_trim(&db);
     assert!(hold.is_let_go());
     assert!(!has(&db, Lsn(1)));
+}
+
+#[test]
+fn what_the_log_has_at_the_opening_is_kept_for_who_takes_the_hold() {
+    let world = World::new(|options| options.hold_changes = true);
+    let db = world.create();
+    let hold = db.take_opening_hold().expect("it was asked for");
+    assert!(db.take_opening_hold().is_none(), "there is one");
+    write_and_trim(&db);
+    assert!(has(&db, Lsn::ZERO));
+    hold.advance(Lsn(300));
+    write_and_trim(&db);
+    db.close().unwrap();
+    drop((hold, db));
+    // Opened, written to and closed before anybody took it.
+    let db = world.open();
+    write_and_trim(&db);
+    db.close().unwrap();
+    let db = world.open();
+    assert!(has(&db, Lsn(300)) && !has(&db, Lsn::ZERO));
+    drop(db.take_opening_hold());
+    write_and_trim(&db);
+    assert!(!has(&db, Lsn(300)));
+    let without = World::new(|_| {}).create();
+    assert!(without.take_opening_hold().is_none());
 }
 
 #[test]
