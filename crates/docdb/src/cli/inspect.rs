@@ -3,6 +3,7 @@
 mod data;
 mod index;
 mod manifest;
+mod search;
 mod wal;
 
 use std::io::{self, Write};
@@ -30,6 +31,12 @@ enum What {
     /// Show what the manifest of a database says
     #[command(after_help = manifest::HELP)]
     Manifest(manifest::Arguments),
+    /// Show what a search index consists of, and whether its files are whole
+    ///
+    /// Reads every file that its newest manifest names. Writes nothing and takes no lock: of an index in use files may be
+    /// deleted while they are looked at, and then seem to be missing.
+    #[command(after_help = search::HELP)]
+    Search(search::Arguments),
     /// Show what is in a write-ahead log and what opening it would do
     ///
     /// Writes nothing and takes no lock: a log in use can be looked at, though what is just being
@@ -48,6 +55,7 @@ pub(super) fn run(
         What::Data(arguments) => data::run(arguments, out),
         What::Index(arguments) => index::run(arguments, out),
         What::Manifest(arguments) => manifest::run(arguments, environment, out),
+        What::Search(arguments) => search::run(arguments, out),
         What::Wal(arguments) => wal::run(arguments, environment, out),
     }
 }

@@ -11,6 +11,7 @@ mod http;
 mod ipc;
 mod key;
 mod logs;
+mod search_files;
 mod served;
 mod shell;
 mod syslog;
