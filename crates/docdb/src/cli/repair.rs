@@ -3,6 +3,7 @@
 
 mod database;
 mod index;
+mod search;
 
 use std::io::{self, BufRead, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -122,6 +123,10 @@ fn salvage(
             writeln!(out, "{:#}", to_json(report, false))?;
         }
         return Ok(Done::Declined);
+    }
+    if !nothing {
+        // A log in a directory of its own is most often that of a database.
+        _ = search::remove_indexes(&*env.disk, &search::beside(dir), report.database)?;
     }
     let report = planned.apply().map_err(failed)?;
     if arguments.json {

@@ -163,11 +163,24 @@ fn a_log_damaged_where_it_was_durable_is_salvaged_with_its_database() {
     flip(&log.join(format!("{segment:016x}.wal")), at);
     let output = docdb(&["verify"], &copy);
     assert_eq!(output.status.code(), Some(5), "{}", text(&output.stdout));
+    // What may know of changes that are lost, and what is of another database.
+    let disk = RealDisk::shared();
+    let search = copy.with_file_name("search");
+    let database = parsed(&docdb(&["inspect", "manifest", "--json"], &copy))["database"].clone();
+    let index = search.join(database.as_str().expect("a UUID"));
+    let other = search.join("00000000-0000-4000-8000-000000000000");
+    for dir in [&search, &index, &index.join("7"), &other] {
+        disk.create_dir(dir).expect("a new directory");
+    }
+    disk.open(&index.join("7/file"), Open::CreateNew).expect("a new name");
+    let has = |path: &Path| disk.stat(path).expect("it can be looked for").is_some();
     let output = docdb(&["repair", "--salvage"], &copy);
     assert_eq!(output.status.code(), Some(3), "{}", text(&output.stdout));
+    assert!(has(&index.join("7/file")), "nobody said yes");
     assert!(text(&output.stdout).contains("1 lost changes"), "{}", text(&output.stdout));
     let report = parsed(&docdb(&["repair", "--yes", "--json", "--salvage"], &copy));
     assert_eq!((&report["applied"], &report["unknown_changes_lost"]), (&true.into(), &1.into()));
+    assert!(!has(&index) && has(&other), "the index is made again");
     let (db, _) = Database::open(&env(), &copy, options(), &budget()).expect("it opens");
     assert_eq!(db.count(DEFAULT_COLLECTION).expect("it exists"), 23);
 }

@@ -7,6 +7,7 @@ use docstore::{DatabaseSalvage, DatabaseSalvageReport, Options};
 use serde_json::{Value, json};
 use wal::Environment;
 
+use super::search::{INDEXES_REMOVED, remove_indexes};
 use super::{Arguments, Done, SALVAGE, asked, to_json as log_json};
 use crate::cli::coded;
 
@@ -33,11 +34,16 @@ pub(super) fn run(
         }
         return Ok(Done::Declined);
     }
+    // First: a database that has lost changes must never meet an index that has them.
+    let had_indexes = !nothing && remove_indexes(&*env.disk, dir, report.log.database)?;
     let report = planned.apply().map_err(|e| coded(&e))?;
     if arguments.json {
         writeln!(out, "{:#}", to_json(&report, !nothing))?;
     } else if !nothing {
         writeln!(out, "Salvaged: the database opens again.")?;
+        if had_indexes {
+            writeln!(out, "{INDEXES_REMOVED}")?;
+        }
     }
     Ok(Done::Yes)
 }

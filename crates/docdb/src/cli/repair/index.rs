@@ -7,6 +7,7 @@ use docstore::{InDoubt, Options, RebuildReport, rebuild_index};
 use serde_json::{Value, json};
 use wal::Environment;
 
+use super::search::{INDEXES_REMOVED, remove_indexes};
 use super::{Arguments, Done, asked};
 use crate::cli::coded;
 
@@ -32,7 +33,12 @@ pub(super) fn run(
         }
         report = rebuild(InDoubt::Accept)?;
     }
+    // They may have versions of documents that are lost.
+    let had_indexes = remove_indexes(&*env.disk, dir, report.database)?;
     show(arguments, &report, out)?;
+    if had_indexes && !arguments.json {
+        writeln!(out, "{INDEXES_REMOVED}")?;
+    }
     Ok(Done::Yes)
 }
 
