@@ -20,6 +20,8 @@ pub enum Condition {
     CheckpointsFail,
     /// Documents have lost their newest version, and healing could not bring it back.
     DocumentsLost,
+    /// A search index of a database is damaged, cannot be made, or cannot be written.
+    SearchFails,
     /// The disk of the data directory is nearly full.
     DiskNearlyFull,
     /// The certificate of the HTTP listener has expired, will soon, or is not valid yet.
@@ -32,12 +34,13 @@ pub enum Condition {
 
 impl Condition {
     /// All.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::LogPoisoned,
         Self::DatabaseDamaged,
         Self::DirectoryRefused,
         Self::CheckpointsFail,
         Self::DocumentsLost,
+        Self::SearchFails,
         Self::DiskNearlyFull,
         Self::CertificateEnds,
         Self::KeysUnreadable,
@@ -53,6 +56,7 @@ impl Condition {
             Self::DirectoryRefused => "directory_refused",
             Self::CheckpointsFail => "checkpoints_fail",
             Self::DocumentsLost => "documents_lost",
+            Self::SearchFails => "search_fails",
             Self::DiskNearlyFull => "disk_nearly_full",
             Self::CertificateEnds => "certificate_ends",
             Self::KeysUnreadable => "keys_unreadable",
@@ -135,8 +139,12 @@ impl Look {
     fn at_database(&mut self, health: &DatabaseHealth) {
         let name = health.name.as_str();
         let subject = |condition| Subject::of(condition, name);
-        let of_open =
-            [Condition::LogPoisoned, Condition::CheckpointsFail, Condition::DocumentsLost];
+        let of_open = [
+            Condition::LogPoisoned,
+            Condition::CheckpointsFail,
+            Condition::DocumentsLost,
+            Condition::SearchFails,
+        ];
         let of_open = of_open.map(subject);
         match &health.condition {
             State::Open => {}
@@ -164,6 +172,12 @@ impl Look {
             let count = health.quarantined;
             let what = format!("the newest version of documents is lost count={count}");
             self.find(subject(Condition::DocumentsLost), Some(Code::DocCorrupt), what);
+        }
+        let troubled = health.indexes.as_ref().and_then(|indexes| indexes.troubled.first());
+        if let Some((collection, why)) = troubled {
+            let what =
+                format!("something is wrong with a search index: {why} collection={collection}");
+            self.find(subject(Condition::SearchFails), None, what);
         }
     }
 
