@@ -6,6 +6,7 @@
 //! `TESTS_DRILLS` says how many lives there are; the checks use the default, the nightly run 1,000.
 
 mod clients;
+mod search;
 mod server;
 
 use std::collections::BTreeSet;
@@ -107,6 +108,29 @@ fn a_server_told_to_end_under_load_answers_everybody_and_loses_nothing() {
         _ = clients.work_until_told(&server, life, 2000, |server| server.end());
     }
     let server = Server::start(&data, None).expect("nothing keeps it from starting");
+    let checked = clients.check(&server);
+    server.end();
+    assert!(checked.operations > 500, "{checked:?}");
+}
+
+#[test]
+fn the_search_index_of_a_server_that_is_killed_is_that_of_its_documents() {
+    let root = tempfile::tempdir().expect("a temporary directory");
+    let data = root.path().join("data");
+    let clients = Clients::new();
+    let mut rng = Rng::new(11);
+    for life in 0..lives().div_ceil(4) as u64 {
+        let mut server = Server::start(&data, None).expect("nothing keeps it from starting");
+        if life == 0 {
+            search::declare(&server);
+        }
+        // Nobody writes yet.
+        search::compare(&server, &clients.documents(&server));
+        _ = clients.work(&server, life, 20 + rng.below(100));
+        server.kill();
+    }
+    let server = Server::start(&data, None).expect("nothing keeps it from starting");
+    search::compare(&server, &clients.documents(&server));
     let checked = clients.check(&server);
     server.end();
     assert!(checked.operations > 500, "{checked:?}");

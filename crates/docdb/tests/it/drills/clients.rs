@@ -1,5 +1,6 @@
 //! Clients that write down what they asked and were answered, over many lives of a server.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use base::rng::Rng;
@@ -103,6 +104,15 @@ impl Clients {
         self.history.check(50_000_000).expect("one store could have answered so")
     }
 
+    /// What every document has, of those that are there: asked one by one.
+    pub(crate) fn documents(&self, server: &Server) -> BTreeMap<u64, u64> {
+        let client = server.client().expect("it serves");
+        let documents = documents(&client);
+        let keys = (0..SINGLES).chain(PAIRS_FROM..PAIRS_FROM + 2 * PAIRS);
+        let found = |key| Some((key, value(&documents, key).expect("it can be read")?));
+        keys.filter_map(found).collect()
+    }
+
     fn ended(&self, started: Started, result: Result<(), Error>) -> Result<(), Error> {
         match result {
             Ok(()) => self.history.acknowledged(started),
@@ -115,7 +125,7 @@ impl Clients {
     }
 }
 
-fn documents(client: &Client) -> Collection {
+pub(crate) fn documents(client: &Client) -> Collection {
     client.database("default").collection("default")
 }
 
