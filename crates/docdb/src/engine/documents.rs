@@ -341,11 +341,14 @@ impl Kind for Batch {
                 },
             },
             Prepared::Mixed(transaction, reads) => {
-                match transaction.submit(answering(reads.clone())) {
-                    Ok(()) => return Step::Done,
-                    Err(unplaced) => {
-                        (Prepared::Mixed(Box::new(unplaced.work), reads), unplaced.why.into())
-                    }
+                match engine.indexes.admit_changes(database, transaction.changes()) {
+                    Err(behind) => (Prepared::Mixed(transaction, reads), behind),
+                    Ok(()) => match transaction.submit(answering(reads.clone())) {
+                        Ok(()) => return Step::Done,
+                        Err(unplaced) => {
+                            (Prepared::Mixed(Box::new(unplaced.work), reads), unplaced.why.into())
+                        }
+                    },
                 }
             }
         };

@@ -8,32 +8,41 @@
 //!
 //! | thread | does |
 //! |---|---|
-//! | `indexes` (`keep.rs`) | reads feeds that nobody reads, makes indexes of documents, tries again what failed |
-//! | `segments` (`segments.rs`) | flushes, compacts and sweeps indexes, deletes the files of those that are gone |
+//! | `indexes` (`keep.rs`) | reads feeds that nobody reads, opens indexes, tries again what failed |
+//! | `builds` (`build.rs`) | makes indexes of documents, a piece of each in turn |
+//! | `flushes` (`segments.rs`) | writes what indexes have in memory |
+//! | `segments` (`segments.rs`, `removal.rs`) | compacts and sweeps indexes, deletes the files of those that are gone |
+//!
+//! A panic of work on one index ends at that index, which is made again (`contain.rs`).
 //!
 //! Invariants:
 //! - An index has applied all changes of its collection up to the position of its database's [`Following`], and
 //!   answers only positions that it has reached.
 //! - What is on disk of an index is derived. What cannot be used, whatever the reason, is made again of the documents;
 //!   until then there is no snapshot, and queries look at the documents.
-//! - One index at most is open at a place, and one thread writes there (`Shared::busy`).
+//! - One index at most is open at a place; who writes or deletes there says so (`Shared::busy`), and nobody else makes
+//!   or deletes an index there meanwhile.
 //! - The log keeps the changes that no segment has, within its own bounds (`wal.retain_mb`); an index that falls
 //!   behind those is made again.
 //! - The order of locks: `builds`, `following`, `busy`, `shown`. None but `builds` and `following` is held over I/O.
 //!
-//! Start with [`Indexing::snapshot`], then `follow.rs`.
+//! Start with [`Indexing::snapshot`], then `database.rs` and `follow.rs`.
 
+mod admission;
 mod build;
+mod contain;
+mod database;
 mod follow;
 mod keep;
 mod opening;
+mod removal;
 mod segments;
 mod state;
 #[cfg(test)]
 mod tests;
 mod trouble;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
@@ -46,27 +55,25 @@ use base::memory::{Budget, Reservation};
 use base::metrics::Registry;
 use base::rng::{self, Rng};
 use base::words::{CollectionId, DatabaseId, Lsn};
-use docstore::{Action, Database, Write};
+use docstore::Database;
 use search::index::{Backing, Environment, IndexError, Snapshot};
-use search::manifest::Place;
 use search::metrics::Metrics;
 use search::schema::Schema;
 use search::storage::cache::{Blocks, MemoryCache};
 use search::storage::{LocalStore, StoreRef};
 
 use super::error::{EngineError, Result};
-use build::Build;
-use follow::Following;
+use build::Slots;
+use database::Indexes;
 use keep::Signal;
-use segments::Removal;
-use state::{Live, Shown};
+use removal::Removal;
+use state::Busy;
 
+pub use database::IndexesStatus;
 pub use state::IndexState;
 
 /// The directory of the indexes, below the data directory.
 pub const SEARCH_DIR: &str = "search";
-/// Changes that may wait to be applied to the indexes of a database before writes to its namespaces wait.
-const LAG_MAX: u64 = 65_536;
 
 /// Settings of search.
 #[derive(Debug, Clone)]
@@ -75,13 +82,29 @@ pub struct SearchOptions {
     pub index: search::index::Options,
     /// Memory for blocks of segments that were read, bytes.
     pub cache_bytes: usize,
+    /// Changes that may wait to be applied to an index before writes to its collection wait.
+    pub lag_changes_max: u64,
 }
 
 impl Default for SearchOptions {
     fn default() -> Self {
-        Self { index: search::index::Options::default(), cache_bytes: 64 * 1024 * 1024 }
+        Self {
+            index: search::index::Options::default(),
+            cache_bytes: 64 * 1024 * 1024,
+            lag_changes_max: 65_536,
+        }
     }
 }
+
+/// A thread of search: its name, and what it does until it is told to end.
+type Thread = (&'static str, fn(&Shared));
+
+const THREADS: [Thread; 4] = [
+    ("indexes", keep::run),
+    ("builds", build::run),
+    ("flushes", segments::run_flushes),
+    ("segments", segments::run_merges),
+];
 
 /// The indexes of all open databases.
 #[derive(Debug)]
@@ -102,11 +125,13 @@ struct Shared {
     metrics: Arc<Metrics>,
     rng: Mutex<Rng>,
     open: RwLock<HashMap<DatabaseId, Arc<Indexes>>>,
-    /// Places where the thread of segments writes.
-    busy: Mutex<HashSet<Place>>,
-    removals: Mutex<Vec<Removal>>,
+    busy: Busy,
+    removals: Mutex<VecDeque<Removal>>,
+    slots: Slots,
     keeper: Signal,
-    segments: Signal,
+    builder: Signal,
+    flusher: Signal,
+    merger: Signal,
     counts: Counts,
     /// Whether there was no room in the budget for what no segment has.
     is_short: AtomicBool,
@@ -119,56 +144,13 @@ struct Shared {
 struct Counts {
     /// Indexes that were made of their documents.
     built: AtomicU64,
-    /// Attempts to open, feed, make or remove one that failed.
+    /// Attempts to open, feed, make, ask or remove one that failed.
     failed: AtomicU64,
 }
 
-/// The indexes of one open database.
-#[derive(Debug)]
-pub(super) struct Indexes {
-    shared: Arc<Shared>,
-    database: Database,
-    following: Mutex<Following>,
-    builds: Mutex<BTreeMap<CollectionId, Build>>,
-    shown: RwLock<HashMap<CollectionId, Shown>>,
-    /// The position of `following`.
-    position: AtomicU64,
-    is_closed: AtomicBool,
-    /// Whether there may be a namespace though none is followed.
-    is_wanted: AtomicBool,
-    memory: Mutex<Reservation>,
-}
-
-/// What is known of the indexes of a database, for health and metrics.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct IndexesStatus {
-    /// Those that answer.
-    pub ready: u64,
-    /// Those that are opened or made.
-    pub building: u64,
-    /// Those that cannot be opened or made for now.
-    pub failed: u64,
-    /// Those with which something is wrong, made again or not, and what: the first few.
-    pub troubled: Vec<(CollectionId, Arc<str>)>,
-    /// Segments.
-    pub segments: u64,
-    /// Bytes of segments.
-    pub segment_bytes: u64,
-    /// Rows that are alive in indexes that answer.
-    pub rows: u64,
-    /// Bytes in memory that no segment has.
-    pub unindexed_bytes: u64,
-    /// Changes that are not applied yet.
-    pub lag: u64,
-}
-
-/// Bytes that a write brings to the index of its collection, about.
-fn bytes_of(action: &Action) -> usize {
-    match action {
-        Action::Create(document, _) | Action::Update(document, _) | Action::Upsert(document, _) => {
-            document.as_bytes().len()
-        }
-        Action::Patch(_) | Action::Delete => 0,
+impl Counts {
+    fn failed(&self) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -208,26 +190,28 @@ impl Indexing {
             metrics: Arc::new(metrics),
             rng: Mutex::new(Rng::new(u64::from_le_bytes(seed))),
             open: RwLock::default(),
-            busy: Mutex::default(),
+            busy: Busy::default(),
             removals: Mutex::default(),
+            slots: Slots::default(),
             keeper: Signal::default(),
-            segments: Signal::default(),
+            builder: Signal::default(),
+            flusher: Signal::default(),
+            merger: Signal::default(),
             counts: Counts::default(),
             is_short: AtomicBool::new(false),
             budget: budget.clone(),
             _cache: cache,
         });
-        let mut threads = Vec::new();
-        for (name, run) in
-            [("indexes", keep::run as fn(&Shared)), ("segments", segments::run as fn(&Shared))]
-        {
-            let theirs = Arc::clone(&shared);
+        let all = Self { shared, threads: Mutex::default() };
+        for (name, run) in THREADS {
+            let theirs = Arc::clone(&all.shared);
+            // Where one cannot be had, those before it end with `all`.
             let thread = base::workers::spawn(name, move || run(&theirs)).map_err(|error| {
                 EngineError::new(Code::QueueFull, format!("no thread for search: {error}"))
             })?;
-            threads.push(thread);
+            lock(&all.threads).push(thread);
         }
-        Ok(Self { shared, threads: Mutex::new(threads) })
+        Ok(all)
     }
 
     /// Takes notice of a database that was opened. Finds out whether it has namespaces; their indexes are opened later.
@@ -263,7 +247,7 @@ impl Indexing {
 
     /// Removes what is left of databases that are not among those that there are.
     pub(super) fn remove_unknown(&self, is_known: impl Fn(&str) -> bool) {
-        segments::remove_unknown(&self.shared, is_known);
+        removal::remove_unknown(&self.shared, is_known);
     }
 
     /// The state of the index of a collection at `at` or later, for a query under `schema`. What is missing is applied
@@ -282,16 +266,10 @@ impl Indexing {
         at: Lsn,
         go_on: &dyn Fn() -> Result<()>,
     ) -> Result<Option<Snapshot>> {
-        let Some(indexes) = self.shared.of(database.id()) else { return Ok(None) };
-        if !indexes.reach(at, Some(collection), go_on)? {
-            return Ok(None);
+        match self.shared.of(database.id()) {
+            Some(indexes) => indexes.snapshot((collection, schema), at, go_on),
+            None => Ok(None),
         }
-        let Some(live) = indexes.live(collection) else { return Ok(None) };
-        // The position after the index, which has everything up to there: see `Following::go_back`.
-        live.index.apply(Vec::new(), at.min(indexes.position()));
-        let snapshot = live.index.snapshot();
-        let is_fit = !schema.needs_build(snapshot.schema());
-        Ok(Some(snapshot).filter(|snapshot| is_fit && snapshot.position() >= at))
     }
 
     /// What is said of the index of a collection; none when it has none.
@@ -301,31 +279,6 @@ impl Indexing {
         collection: CollectionId,
     ) -> Option<IndexState> {
         self.shared.of(database.id())?.state(collection)
-    }
-
-    /// Whether writes may be let in now, as far as the indexes of their collections go.
-    ///
-    /// # Errors
-    /// `QueueFull` when one is too far behind, or has too much in memory: they should come again soon.
-    pub(super) fn admit(&self, database: &Database, writes: &[Write]) -> Result<()> {
-        let Some(indexes) = self.shared.of(database.id()) else { return Ok(()) };
-        if indexes.shown().is_empty() {
-            return Ok(());
-        }
-        let mut bytes: BTreeMap<CollectionId, usize> = BTreeMap::new();
-        for write in writes {
-            *bytes.entry(write.collection).or_default() += bytes_of(&write.action);
-        }
-        match bytes.into_iter().find(|(collection, bytes)| !indexes.admits(*collection, *bytes)) {
-            None => Ok(()),
-            Some((collection, _)) => {
-                let what = format!(
-                    "the search index of the collection is too far behind; try again later \
-                     collection={collection}"
-                );
-                Err(EngineError::new(Code::QueueFull, what))
-            }
-        }
     }
 
     /// There is a namespace: where nothing is followed yet, that begins.
@@ -342,7 +295,7 @@ impl Indexing {
     /// and the query should look at the documents.
     pub(super) fn failed(&self, database: &Database, collection: CollectionId, error: &IndexError) {
         if let Some(indexes) = self.shared.of(database.id()) {
-            indexes.failed(collection, error);
+            indexes.query_failed(collection, error);
         }
     }
 
@@ -364,8 +317,7 @@ impl Indexing {
 
     /// Ends the threads, each after the step that it is in. May be called again.
     pub(super) fn stop(&self) {
-        self.shared.keeper.stop();
-        self.shared.segments.stop();
+        self.stop_soon();
         for thread in lock(&self.threads).drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of search panicked");
@@ -375,8 +327,8 @@ impl Indexing {
 
     /// Tells the threads to end, without waiting for them.
     pub(super) fn stop_soon(&self) {
-        self.shared.keeper.stop();
-        self.shared.segments.stop();
+        let Shared { keeper, builder, flusher, merger, .. } = &*self.shared;
+        [keeper, builder, flusher, merger].into_iter().for_each(Signal::stop);
     }
 }
 
@@ -413,103 +365,7 @@ impl Shared {
     }
 
     fn remove(&self, removal: Removal) {
-        lock(&self.removals).push(removal);
-        self.segments.wake();
-    }
-}
-
-impl Indexes {
-    fn new(shared: &Arc<Shared>, database: &Database) -> Self {
-        let hold = database.take_opening_hold();
-        let memory = shared.budget.reserve("search", 0).expect("nothing always fits");
-        Self {
-            shared: Arc::clone(shared),
-            database: database.clone(),
-            following: Mutex::new(Following::new(hold)),
-            builds: Mutex::default(),
-            shown: RwLock::default(),
-            position: AtomicU64::new(0),
-            is_closed: AtomicBool::new(false),
-            is_wanted: AtomicBool::new(false),
-            memory: Mutex::new(memory),
-        }
-    }
-
-    fn close(&self) {
-        self.is_closed.store(true, Ordering::Release);
-        lock(&self.builds).clear();
-        // Waits for whoever reads the feed at the moment.
-        lock(&self.following).rest();
-        let _busy = lock(&self.shared.busy);
-        for shown in self.shown().values() {
-            shown.let_go();
-        }
-    }
-
-    fn is_closed(&self) -> bool {
-        self.is_closed.load(Ordering::Acquire)
-    }
-
-    fn position(&self) -> Lsn {
-        Lsn(self.position.load(Ordering::Acquire))
-    }
-
-    fn place(&self, collection: CollectionId) -> Place {
-        Place { database: self.database.id(), collection }
-    }
-
-    fn shown(&self) -> std::sync::RwLockReadGuard<'_, HashMap<CollectionId, Shown>> {
-        self.shown.read().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn live(&self, collection: CollectionId) -> Option<Arc<Live>> {
-        self.shown().get(&collection)?.live().cloned()
-    }
-
-    fn state(&self, collection: CollectionId) -> Option<IndexState> {
-        self.shown().get(&collection).map(Shown::state)
-    }
-
-    /// Changes that were written and not applied.
-    fn lag(&self) -> u64 {
-        self.database.durable().0.saturating_sub(self.position().0)
-    }
-
-    fn admits(&self, collection: CollectionId, bytes: usize) -> bool {
-        let Some(live) = self.live(collection) else { return true };
-        if self.lag() > LAG_MAX {
-            self.shared.keeper.wake();
-            return false;
-        }
-        let is_let_in = live.index.admits(bytes);
-        if !is_let_in {
-            self.shared.segments.wake();
-        }
-        is_let_in
-    }
-
-    fn status(&self) -> IndexesStatus {
-        const NAMED_MAX: usize = 10;
-        let mut status = IndexesStatus::default();
-        for (collection, shown) in &*self.shown() {
-            match shown.state() {
-                IndexState::Ready => status.ready += 1,
-                IndexState::Opening | IndexState::Building { .. } => status.building += 1,
-                IndexState::Failed { .. } => status.failed += 1,
-            }
-            status.troubled.extend(shown.trouble().map(|why| (*collection, Arc::clone(why))));
-            let Some(live) = shown.live() else { continue };
-            let held = live.index.status();
-            status.segments += held.segments;
-            status.segment_bytes += held.segment_bytes;
-            status.rows += held.rows;
-            status.unindexed_bytes += held.unindexed_bytes;
-        }
-        status.troubled.sort_unstable_by_key(|(collection, _)| *collection);
-        status.troubled.truncate(NAMED_MAX);
-        if status != IndexesStatus::default() {
-            status.lag = self.lag();
-        }
-        status
+        lock(&self.removals).push_back(removal);
+        self.merger.wake();
     }
 }

@@ -257,7 +257,7 @@ struct Commit {
 }
 
 impl Work for Commit {
-    fn go_on(self, engine: &Arc<Engine>, _: &Database) -> Step<Self> {
+    fn go_on(self, engine: &Arc<Engine>, database: &Database) -> Step<Self> {
         let mut slot = self.entry.transaction.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(transaction) = slot.take() else {
             drop(slot);
@@ -265,6 +265,11 @@ impl Work for Commit {
             self.refuse(error);
             return Step::Done;
         };
+        if let Err(behind) = engine.indexes.admit_changes(database, transaction.changes()) {
+            *slot = Some(transaction);
+            drop(slot);
+            return self.later(engine, behind);
+        }
         let (told, served) = (Arc::clone(&self.told), Arc::clone(&self.entry.served));
         let done = Box::new(move |outcome: docstore::Outcome| {
             let reply = told.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -279,11 +284,7 @@ impl Work for Commit {
         let Err(unplaced) = transaction.submit(done) else { return Step::Done };
         *slot = Some(unplaced.work);
         drop(slot);
-        if engine.is_stalled(self.since) {
-            self.refuse(unplaced.why.into());
-            return Step::Done;
-        }
-        Step::Later(self, HoldFor::Time(BREATH))
+        self.later(engine, unplaced.why.into())
     }
 
     fn refuse(self, error: EngineError) {
@@ -291,6 +292,17 @@ impl Work for Commit {
         if let Some(reply) = reply {
             reply.send(Err(error));
         }
+    }
+}
+
+impl Commit {
+    /// There is no room for it: it comes again, unless it has for too long.
+    fn later(self, engine: &Engine, why: EngineError) -> Step<Self> {
+        if engine.is_stalled(self.since) {
+            self.refuse(why);
+            return Step::Done;
+        }
+        Step::Later(self, HoldFor::Time(BREATH))
     }
 }
 

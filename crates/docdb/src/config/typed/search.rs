@@ -30,15 +30,19 @@ impl Config {
     pub fn search_options(&self) -> SearchOptions {
         let Search { unindexed_bytes, cache_bytes, segments_max, compact_every, segment_bytes_min } =
             self.search;
+        let defaults = search::index::Options::default();
+        // No query that somebody waits for should find its files gone.
+        let longest = self.http.as_ref().map_or(Duration::ZERO, |http| http.request_timeout);
         let index = search::index::Options {
+            grace: defaults.grace.max(longest.saturating_mul(2)),
             memtable_bytes: unindexed_bytes / (WAITING + 1),
             waiting_max: WAITING,
             unindexed_bytes_max: unindexed_bytes,
             segments_max,
             segment_bytes_min,
             compact_every,
-            ..search::index::Options::default()
+            ..defaults
         };
-        SearchOptions { index, cache_bytes }
+        SearchOptions { index, cache_bytes, ..SearchOptions::default() }
     }
 }

@@ -1,4 +1,5 @@
-//! Making an index of the documents of its collection.
+//! The thread `builds`: it makes indexes of the documents of their collections, some at once and a piece of each in turn,
+//! so that a small one need not wait for a large one.
 //!
 //! A position is taken first. Documents are then read in the order of their revisions, up to that position, as they
 //! are at the moment: one that was changed since is left out, because the feed tells of it. After the last of
@@ -8,31 +9,35 @@
 //! The order of revisions is that of no scan: the revisions of all documents are looked at, and the lowest
 //! [`WINDOW`] of those that are not in yet are kept and sorted, as often as it takes.
 
+mod reading;
+
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use base::error::{Code, Coded as _};
-use base::words::{Change, CollectionId, DocId, Lsn};
+use base::words::{CollectionId, DocId, Lsn};
 use docstore::{Feed, StoreError};
-use search::index::{IndexError, Prepared, Rebuild, Step};
+use search::index::{IndexError, Rebuild};
 use search::schema::Schema;
 
-use super::follow::{Phase, of_past};
-use super::keep::is_due;
+use super::contain::{Panicked, contained};
+use super::follow::{Phase, Retry, is_due};
+use super::removal::Removal;
 use super::state::{Progress, Why};
-use super::{Indexes, lock};
+use super::{Indexes, Shared, lock};
 use crate::engine::namespaces::schema_property;
 
 /// Documents whose revisions are kept and sorted at once.
 const WINDOW: usize = 100_000;
-/// Revisions that are looked at in one step.
-const LIST_STEP: usize = 10_000;
-/// Documents that are read in one step, and changes.
-const READ_STEP: usize = 500;
-/// Bytes of documents that are read in one step.
-const READ_BYTES: usize = 4 * 1024 * 1024;
+/// Indexes that are made of documents at once, of all databases: each needs memory.
+const OF_DOCUMENTS_MAX: usize = 4;
+/// The same of those that begin with nothing.
+const FRESH_MAX: usize = 16;
+/// How long the thread waits when there was nothing to do.
+const LOOK_AGAIN: Duration = Duration::from_millis(200);
 
 /// Why an index could not be made.
 #[derive(Debug)]
@@ -43,6 +48,8 @@ pub(super) enum BuildError {
     Index(IndexError),
     /// The log had no longer what was written since.
     Behind,
+    /// A defect.
+    Panicked(Panicked),
 }
 
 impl fmt::Display for BuildError {
@@ -50,6 +57,7 @@ impl fmt::Display for BuildError {
         match self {
             Self::Store(error) => error.fmt(f),
             Self::Index(error) => error.fmt(f),
+            Self::Panicked(error) => error.fmt(f),
             Self::Behind => f.write_str("more was written meanwhile than the log keeps"),
         }
     }
@@ -104,6 +112,39 @@ pub(super) struct Build {
     progress: Arc<Progress>,
     /// How often it has failed before.
     times: u32,
+    _slot: Slot,
+}
+
+/// How many indexes are made at the moment.
+#[derive(Debug, Default)]
+pub(super) struct Slots {
+    of_documents: Arc<AtomicUsize>,
+    fresh: Arc<AtomicUsize>,
+}
+
+/// One of them, for as long as this lives.
+#[derive(Debug)]
+struct Slot(Arc<AtomicUsize>);
+
+impl Slots {
+    /// Room for one more, if there is some. Only the one thread takes it.
+    fn take(&self, is_fresh: bool) -> Option<Slot> {
+        let (taken, most) = match is_fresh {
+            true => (&self.fresh, FRESH_MAX),
+            false => (&self.of_documents, OF_DOCUMENTS_MAX),
+        };
+        if taken.load(Ordering::Relaxed) >= most {
+            return None;
+        }
+        taken.fetch_add(1, Ordering::Relaxed);
+        Some(Slot(Arc::clone(taken)))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// How far it is with the documents.
@@ -123,21 +164,76 @@ impl Reading {
     }
 }
 
+/// The thread.
+pub(super) fn run(shared: &Shared) {
+    let mut is_busy = false;
+    while !shared.builder.is_stopped() {
+        if !is_busy && !shared.builder.wait(LOOK_AGAIN) {
+            return;
+        }
+        is_busy = false;
+        for indexes in shared.all() {
+            if shared.builder.is_stopped() {
+                return;
+            }
+            match contained(|| indexes.build_on()) {
+                Ok(has_built) => is_busy |= has_built,
+                Err(panicked) => {
+                    indexes.count_failure();
+                    tracing::error!(database = %indexes.database.name(), error = %panicked,
+                        "no search index is made for now");
+                }
+            }
+        }
+    }
+}
+
 impl Indexes {
-    /// Begins with what is to be made and is not begun.
-    pub(super) fn begin_builds(&self, builds: &mut BTreeMap<CollectionId, Build>) {
+    /// Goes on with every index that is made of documents; says whether there is more to do at once.
+    fn build_on(&self) -> bool {
+        let mut builds = lock(&self.builds);
+        self.begin_builds(&mut builds);
+        let collections: Vec<CollectionId> = builds.keys().copied().collect();
+        let mut is_busy = false;
+        for collection in collections {
+            if self.is_closed() || self.shared.builder.is_stopped() {
+                return false;
+            }
+            let Some(mut build) = builds.remove(&collection) else { continue };
+            let times = build.times;
+            let step = contained(|| build.step(self));
+            match step.unwrap_or_else(|panicked| Err(Box::new(BuildError::Panicked(panicked)))) {
+                Ok(built @ (Built::Partly | Built::Later)) => {
+                    is_busy |= built == Built::Partly;
+                    builds.insert(collection, build);
+                }
+                Ok(Built::Wholly) => {
+                    is_busy = true;
+                    if let Err(panicked) = contained(|| self.finish_build(collection, build)) {
+                        self.build_failed(collection, &panicked, times);
+                    }
+                }
+                Ok(Built::ForNothing) => {}
+                Err(error) => self.build_failed(collection, &*error, times),
+            }
+        }
+        is_busy
+    }
+
+    /// Begins with what is to be made and is not begun, as far as there is room.
+    fn begin_builds(&self, builds: &mut BTreeMap<CollectionId, Build>) {
         let now = self.shared.clock.now();
         let mut following = lock(&self.following);
+        if self.is_closed() {
+            return;
+        }
         let due: Vec<CollectionId> = following
             .entries
             .iter()
-            .filter(|(_, entry)| is_due(&entry.phase, now).is_some())
+            .filter(|(_, entry)| is_due(&entry.phase, Retry::Build, now))
             .map(|(collection, _)| *collection)
             .collect();
-        let mut times_of = BTreeMap::new();
         for collection in due {
-            let entry = following.entries.get(&collection);
-            times_of.extend(entry.and_then(|e| is_due(&e.phase, now)).map(|n| (collection, n)));
             following.build(self, collection, Why::trouble("the last attempt failed"), None);
         }
         let current = |collection: &CollectionId, generation: u64| {
@@ -146,15 +242,16 @@ impl Indexes {
         builds.retain(|collection, build| current(collection, build.generation));
         let mut failed = Vec::new();
         for (collection, entry) in &following.entries {
-            let Phase::Building { progress, fresh, .. } = &entry.phase else { continue };
+            let Phase::Building { progress, fresh, times, .. } = &entry.phase else { continue };
             if builds.contains_key(collection) {
                 continue;
             }
-            let times = times_of.get(collection).copied().unwrap_or(0);
-            let what = (*collection, entry.generation, times);
-            match self.begin_build(what, (&entry.schema, entry.schema_at), progress, *fresh) {
+            let Some(slot) = self.shared.slots.take(fresh.is_some()) else { continue };
+            let what = (*collection, entry.generation, *times);
+            let schema = (&entry.schema, entry.schema_at);
+            match self.begin_build(what, schema, (progress, slot), *fresh) {
                 Ok(build) => _ = builds.insert(*collection, build),
-                Err(error) => failed.push((*collection, error, times)),
+                Err(error) => failed.push((*collection, error, *times)),
             }
         }
         drop(following);
@@ -167,7 +264,7 @@ impl Indexes {
         &self,
         (collection, generation, times): (CollectionId, u64, u32),
         (schema, schema_at): (&Arc<Schema>, Lsn),
-        progress: &Arc<Progress>,
+        (progress, slot): (&Arc<Progress>, Slot),
         fresh: Option<Lsn>,
     ) -> Result<Build> {
         let database = &self.database;
@@ -190,6 +287,7 @@ impl Indexes {
         );
         let reading = if fresh.is_some() {
             rebuild.documents_end(at);
+            progress.position.store(at.0, Ordering::Relaxed);
             Reading::Following
         } else {
             progress.of.store(database.count(collection)?, Ordering::Relaxed);
@@ -207,11 +305,12 @@ impl Indexes {
             reading,
             progress,
             times,
+            _slot: slot,
         })
     }
 
     /// Publishes an index that has everything, and lets it join the others.
-    pub(super) fn finish_build(&self, collection: CollectionId, build: Build) {
+    fn finish_build(&self, collection: CollectionId, build: Build) {
         let Build { rebuild, feed, schema, schema_at, generation, times, .. } = build;
         let index = match rebuild.finish() {
             Ok(index) => index,
@@ -219,7 +318,10 @@ impl Indexes {
         };
         let position = index.position();
         let mut following = lock(&self.following);
-        let Some(entry) = following.entries.get_mut(&collection) else { return };
+        let Some(entry) = following.entries.get_mut(&collection) else {
+            // Its files were removed before these were there.
+            return self.shared.remove(Removal::Index(self.place(collection)));
+        };
         if entry.generation != generation || self.is_closed() {
             return;
         }
@@ -233,165 +335,22 @@ impl Indexes {
         following.enter(self, collection, Phase::Live(self.new_live(collection, index)));
         self.shared.counts.built.fetch_add(1, Ordering::Relaxed);
     }
-}
-
-impl Build {
-    pub(super) fn times(&self) -> u32 {
-        self.times
-    }
-
-    /// Does a piece.
-    pub(super) fn step(&mut self, indexes: &Indexes) -> Result<Built> {
-        let place = indexes.place(self.collection);
-        if lock(&indexes.shared.busy).contains(&place) {
-            return Ok(Built::Later);
+    /// The making of an index failed: it begins again, later.
+    fn build_failed(&self, collection: CollectionId, error: &dyn std::fmt::Display, times: u32) {
+        if self.is_closed() {
+            return;
         }
-        match &mut self.reading {
-            Reading::Listing { .. } => self.list(indexes),
-            Reading::Adding { .. } => self.add(indexes),
-            Reading::Following => self.follow(indexes),
+        // Of a collection that is gone the feed will tell.
+        if self.database.property(collection, &schema_property()).is_ok() {
+            self.count_failure();
+            tracing::error!(database = %self.database.name(), %collection, %error,
+                "a search index could not be made of the documents");
         }
-    }
-
-    fn list(&mut self, indexes: &Indexes) -> Result<Built> {
-        let Reading::Listing { above, after, lowest, is_cut } = &mut self.reading else {
-            return Ok(Built::Partly);
-        };
-        let page = indexes.database.revisions(self.collection, after.as_ref(), LIST_STEP)?;
-        let is_last = page.len() < LIST_STEP;
-        *after = page.last().map(|(id, _)| id.clone());
-        for (id, revision) in page {
-            if revision <= *above || revision > self.at {
-                continue;
-            }
-            lowest.push((revision, id));
-            if lowest.len() > WINDOW {
-                lowest.pop();
-                *is_cut = true;
-            }
+        let mut following = lock(&self.following);
+        let is_building = |phase: &Phase| matches!(phase, Phase::Building { .. });
+        if following.entries.get(&collection).is_some_and(|entry| is_building(&entry.phase)) {
+            let failure = self.failure(&error, times.saturating_add(1), Retry::Build);
+            following.enter(self, collection, Phase::Failed(failure));
         }
-        if is_last {
-            let left = std::mem::take(lowest).into_sorted_vec().into();
-            self.reading = Reading::Adding { left, is_last: !*is_cut };
-        }
-        Ok(Built::Partly)
-    }
-
-    fn add(&mut self, indexes: &Indexes) -> Result<Built> {
-        let Reading::Adding { left, is_last } = &mut self.reading else { return Ok(Built::Partly) };
-        let preparer = self.rebuild.preparer();
-        let (mut documents, mut bytes, mut last) = (Vec::new(), 0, Lsn::ZERO);
-        while documents.len() < READ_STEP && bytes < READ_BYTES {
-            let Some((revision, id)) = left.pop_front() else { break };
-            last = revision;
-            // One that is gone, has expired or was written again is the feed's.
-            let stored = indexes.database.get(self.collection, &id)?;
-            let Some(stored) = stored.filter(|stored| stored.revision == revision) else {
-                continue;
-            };
-            bytes += stored.document.as_bytes().len();
-            let at = (revision, Lsn::ZERO);
-            documents.push(Prepared::put(&preparer, &id, at, stored.expires_at, &stored.document)?);
-        }
-        let count = documents.len() as u64;
-        if left.is_empty() {
-            self.reading = match is_last {
-                true => Reading::Following,
-                false => Reading::listing(last),
-            };
-        }
-        self.rebuild.add(documents)?;
-        self.progress.documents.fetch_add(count, Ordering::Relaxed);
-        if matches!(self.reading, Reading::Following) {
-            self.rebuild.documents_end(self.at);
-        }
-        self.write()
-    }
-
-    /// Writes segments as they fill, so that memory stays bounded.
-    fn write(&mut self) -> Result<Built> {
-        while self.rebuild.background_step()? == Step::Done {}
-        Ok(Built::Partly)
-    }
-
-    fn follow(&mut self, indexes: &Indexes) -> Result<Built> {
-        let mut changes = Vec::new();
-        for _ in 0..READ_STEP {
-            let Some(entry) = self.feed.next()? else { break };
-            if !self.take(entry.lsn, &entry.change, &mut changes)? {
-                return Ok(Built::ForNothing);
-            }
-        }
-        if self.feed.has_gap() {
-            return Err(Box::new(BuildError::Behind));
-        }
-        self.rebuild.apply(changes, self.feed.position());
-        self.write()?;
-        let is_near = self.feed.position() >= indexes.database.durable().min(indexes.position());
-        Ok(if is_near { Built::Wholly } else { Built::Partly })
-    }
-
-    /// Takes a change; says whether the index is still needed, for this schema.
-    fn take(&mut self, lsn: Lsn, change: &Change, changes: &mut Vec<Prepared>) -> Result<bool> {
-        match change {
-            Change::Put { collection, .. } | Change::Delete { collection, .. }
-                if *collection == self.collection =>
-            {
-                let prepared = Prepared::of(&self.rebuild.preparer(), lsn, change);
-                changes.extend(of_past(prepared, self.schema_at, lsn, change)?);
-                Ok(true)
-            }
-            Change::DropCollection { collection } => Ok(*collection != self.collection),
-            Change::SetProperty { collection, property, value }
-                if *collection == self.collection && *property == schema_property() =>
-            {
-                let value = value.as_ref();
-                let schema =
-                    value.map(|value| Schema::from_stored(value.as_bytes())).transpose()?;
-                Ok(self.set_schema(lsn, schema, changes))
-            }
-            Change::Put { .. }
-            | Change::Delete { .. }
-            | Change::CreateCollection { .. }
-            | Change::SetProperty { .. } => Ok(true),
-        }
-    }
-
-    /// The schema was changed meanwhile; says whether what was made can still be used.
-    fn set_schema(
-        &mut self,
-        lsn: Lsn,
-        schema: Option<Schema>,
-        changes: &mut Vec<Prepared>,
-    ) -> bool {
-        if lsn <= self.schema_at {
-            return true;
-        }
-        let Some(schema) = schema else { return false };
-        if schema.needs_build(&self.schema) {
-            return false;
-        }
-        self.rebuild.apply(std::mem::take(changes), Lsn::ZERO);
-        self.rebuild.set_schema(schema.clone());
-        (self.schema, self.schema_at) = (schema, lsn);
-        true
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_lowest_revisions_are_kept_in_their_order() {
-        let mut lowest = BinaryHeap::new();
-        for revision in [5, 3, 9, 1, 7] {
-            lowest.push((Lsn(revision), DocId::U64(revision)));
-            if lowest.len() > 3 {
-                lowest.pop();
-            }
-        }
-        let kept: Vec<u64> = lowest.into_sorted_vec().into_iter().map(|(lsn, _)| lsn.0).collect();
-        assert_eq!(kept, [1, 3, 5]);
     }
 }

@@ -3,8 +3,11 @@
 //! A database without a namespace is not read: its position moves with the log for nothing, and it begins when somebody
 //! asks for an index, or writes where one will be ([`Following::is_resting`]).
 //!
-//! Changes are applied to an index only when there are some of its collection: an index that stands at an earlier
-//! position has everything up to `position` all the same.
+//! Start with [`Following::try_advance`]; `reach.rs` is who asks for it, `changes.rs` what is done with a piece.
+
+mod changes;
+mod entry;
+mod reach;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,28 +15,21 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use base::clock::Instant;
-use base::document::Document;
 use base::error::{Code, Coded as _};
-use base::words::{Change, CollectionId, Lsn};
-use docstore::{ChangesHold, Feed, FeedEntry, StoreError};
-use search::index::Prepared;
+use base::words::{CollectionId, Lsn};
+use docstore::{ChangesHold, Feed, StoreError};
 use search::schema::Schema;
 
+use super::Indexes;
 use super::opening::Opening;
-use super::segments::Removal;
-use super::state::{Live, Progress, Shown, Why};
-use super::{Indexes, lock};
-use crate::engine::error::Result;
-use crate::engine::namespaces::schema_property;
+use super::removal::Removal;
+use super::state::Why;
+
+pub(super) use changes::of_past;
+pub(super) use entry::{Entry, Failure, Phase, Retry, is_due};
 
 /// As whom indexes hold the log.
 pub(super) const READER: &str = "search indexes";
-/// Changes of a piece.
-const PIECE_CHANGES: usize = 2_000;
-/// Bytes of documents of a piece.
-const PIECE_BYTES: usize = 4 * 1024 * 1024;
-/// Changes after which the log may have let go of what an index with nothing new has behind it.
-const FAR: u64 = 10_000;
 /// How long nobody tries again after the feed could not be read.
 const FEED_AGAIN: Duration = Duration::from_secs(1);
 
@@ -44,6 +40,8 @@ pub(super) struct Following {
     feed: Option<Feed>,
     /// All changes up to here are applied.
     position: Lsn,
+    /// The last position that this database is known to have had.
+    known: Lsn,
     pub(super) entries: HashMap<CollectionId, Entry>,
     /// Collections that were made in the feed and have had no document, and when.
     fresh: HashMap<CollectionId, Lsn>,
@@ -67,55 +65,23 @@ enum Stage {
     Reading,
 }
 
-/// A namespace.
-#[derive(Debug)]
-pub(super) struct Entry {
-    pub(super) schema: Arc<Schema>,
-    /// Up to where `schema` knows of changes of it.
-    pub(super) schema_at: Lsn,
-    /// What the schema was made to be at or before `schema_at`, as the feed tells it once more.
-    past: Option<Schema>,
-    pub(super) phase: Phase,
-    /// Tells this namespace from one that had its number's place before.
-    pub(super) generation: u64,
-}
-
-/// What there is of its index.
-#[derive(Debug)]
-pub(super) enum Phase {
-    /// It has not been opened.
-    Unopened,
-    /// It follows.
-    Live(Arc<Live>),
-    /// It is made of the documents; of none when it was made at this position and had none.
-    Building { progress: Arc<Progress>, why: Why, fresh: Option<Lsn> },
-    /// It failed.
-    Failed(Failure),
-}
-
-/// An index that could not be opened or made.
-#[derive(Debug, Clone)]
-pub(super) struct Failure {
-    pub(super) why: Arc<str>,
-    /// How often in a row.
-    pub(super) times: u32,
-    /// When it is tried again, and by what; never when nothing would help.
-    pub(super) again: Option<(Instant, Retry)>,
-}
-
-/// What is tried again.
+/// Whether the log can be read behind what the files of an index have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Retry {
-    Open,
-    Build,
+pub(super) enum Readable {
+    /// As far as anybody knows.
+    Perhaps,
+    /// It was found that it cannot: what it does not tell, documents do.
+    No,
 }
 
 impl Following {
-    pub(super) fn new(hold: Option<ChangesHold>) -> Self {
+    /// Of a database that has just been opened and ends at `known`.
+    pub(super) fn new(hold: Option<ChangesHold>, known: Lsn) -> Self {
         Self {
             stage: Stage::Resting,
             feed: None,
             position: Lsn::ZERO,
+            known,
             entries: HashMap::new(),
             fresh: HashMap::new(),
             hold,
@@ -136,6 +102,11 @@ impl Following {
         matches!(self.stage, Stage::Resting)
     }
 
+    /// Whether the feed is read.
+    pub(super) fn is_reading(&self) -> bool {
+        matches!(self.stage, Stage::Reading)
+    }
+
     /// Whether it is not known which namespaces there are.
     pub(super) fn is_new(&self) -> bool {
         self.is_new
@@ -154,8 +125,15 @@ impl Following {
         }
     }
 
+    /// The last position that this database had when it was opened, or that was read since: no index of it knows of
+    /// anything behind that.
+    pub(super) fn known(&self) -> Lsn {
+        self.known
+    }
+
     pub(super) fn set_position(&mut self, indexes: &Indexes, to: Lsn) {
         self.position = to;
+        self.known = self.known.max(to);
         indexes.position.store(to.0, Ordering::Release);
     }
 
@@ -186,8 +164,10 @@ impl Following {
         let shown = phase.shown();
         entry.phase = phase;
         indexes.show(collection, Some(shown));
-        if !matches!(entry.phase, Phase::Live(_)) {
-            indexes.shared.keeper.wake();
+        match entry.phase {
+            Phase::Live(_) => {}
+            Phase::Building { .. } => indexes.shared.builder.wake(),
+            Phase::Unopened | Phase::Failed(_) => indexes.shared.keeper.wake(),
         }
     }
 
@@ -200,12 +180,13 @@ impl Following {
         fresh: Option<Lsn>,
     ) {
         let generation = self.next_generation();
-        if let Some(entry) = self.entries.get_mut(&collection) {
-            entry.generation = generation;
-        }
+        let Some(entry) = self.entries.get_mut(&collection) else { return };
+        entry.generation = generation;
+        let times = entry.phase.build_failures();
         tracing::info!(database = %indexes.database.name(), %collection, why = %why.text,
             "a search index is made of the documents");
-        self.enter(indexes, collection, Phase::Building { progress: Arc::default(), why, fresh });
+        let progress = Arc::default();
+        self.enter(indexes, collection, Phase::Building { progress, why, fresh, times });
     }
 
     /// A namespace is gone, and with it everything of its index.
@@ -217,7 +198,7 @@ impl Following {
     }
 
     /// Begins with the namespaces that there are now.
-    fn begin(&mut self, indexes: &Indexes) -> std::result::Result<(), StoreError> {
+    fn begin(&mut self, indexes: &Indexes, log: Readable) -> Result<(), StoreError> {
         // What is shown from here on stands somewhere behind it.
         self.set_position(indexes, Lsn::ZERO);
         self.feed = None;
@@ -225,7 +206,7 @@ impl Following {
         if self.hold.is_none() {
             self.hold = Some(indexes.database.hold_changes(READER, Lsn::ZERO));
         }
-        let opening = Opening::begin(self, indexes)?;
+        let opening = Opening::begin(self, indexes, log)?;
         self.is_new = false;
         if opening.is_done() && self.entries.is_empty() {
             self.stage = Stage::Resting;
@@ -245,7 +226,7 @@ impl Following {
         match self.advance(indexes, to) {
             Ok(has_moved) => Some(has_moved),
             Err(error) => {
-                self.again = Some(now.after(FEED_AGAIN));
+                self.put_off(indexes);
                 if !matches!(error, StoreError::DbNotOpen(_)) {
                     indexes.count_failure();
                     tracing::error!(database = %indexes.database.name(), %error,
@@ -256,25 +237,31 @@ impl Following {
         }
     }
 
+    /// Does nothing for a while: something went wrong.
+    pub(super) fn put_off(&mut self, indexes: &Indexes) {
+        self.again = Some(indexes.shared.clock.now().after(FEED_AGAIN));
+    }
+
     /// Does a piece of what has to be done to get to a position; says whether there was something to do.
-    fn advance(&mut self, indexes: &Indexes, to: Lsn) -> std::result::Result<bool, StoreError> {
+    fn advance(&mut self, indexes: &Indexes, to: Lsn) -> Result<bool, StoreError> {
         match &mut self.stage {
             Stage::Resting => {
-                self.begin(indexes)?;
+                self.begin_again(indexes, Readable::Perhaps)?;
                 Ok(!self.is_resting())
             }
             Stage::Opening(_) => {
+                // What fails begins anew.
+                self.is_new = true;
                 let Stage::Opening(mut opening) =
-                    std::mem::replace(&mut self.stage, Stage::Reading)
+                    std::mem::replace(&mut self.stage, Stage::Resting)
                 else {
                     return Ok(false);
                 };
-                if let Err(error) = opening.step(self, indexes) {
-                    (self.stage, self.is_new) = (Stage::Resting, true);
-                    return Err(error);
-                }
+                opening.step(self, indexes)?;
+                self.is_new = false;
                 if opening.is_done() {
                     self.set_position(indexes, opening.from());
+                    self.stage = Stage::Reading;
                 } else {
                     self.stage = Stage::Opening(opening);
                 }
@@ -288,7 +275,7 @@ impl Following {
                         // As much as when nothing had been followed: what the log no longer tells, documents do.
                         tracing::warn!(database = %indexes.database.name(), %error,
                             "search indexes have missed changes");
-                        self.begin_again(indexes)?;
+                        self.begin_again(indexes, Readable::No)?;
                         Ok(true)
                     }
                     read => read,
@@ -298,10 +285,14 @@ impl Following {
     }
 
     /// Begins anew with the namespaces that there are, as at the opening of the database.
-    fn begin_again(&mut self, indexes: &Indexes) -> std::result::Result<(), StoreError> {
+    pub(super) fn begin_again(
+        &mut self,
+        indexes: &Indexes,
+        log: Readable,
+    ) -> Result<(), StoreError> {
         let before = std::mem::take(&mut self.entries);
         self.stage = Stage::Resting;
-        let begun = self.begin(indexes);
+        let begun = self.begin(indexes, log);
         for collection in before.into_keys() {
             if !self.entries.contains_key(&collection) {
                 indexes.show(collection, None);
@@ -311,207 +302,6 @@ impl Following {
             }
         }
         begun
-    }
-
-    /// Reads and applies some changes; says whether there were any.
-    fn read_piece(&mut self, indexes: &Indexes) -> std::result::Result<bool, StoreError> {
-        let mut feed = match self.feed.take() {
-            Some(feed) => feed,
-            None => indexes.database.changes(self.position)?,
-        };
-        let mut piece = Piece::default();
-        let mut result = Ok(());
-        while piece.changes < PIECE_CHANGES && piece.bytes < PIECE_BYTES {
-            match feed.next() {
-                Ok(Some(entry)) => self.take(indexes, entry, &mut piece),
-                Ok(None) => break,
-                Err(error) => {
-                    result = Err(error);
-                    break;
-                }
-            }
-        }
-        self.apply_all(indexes, &mut piece);
-        let reached = feed.position().max(self.position);
-        let has_moved = reached > self.position;
-        self.set_position(indexes, reached);
-        if feed.has_gap() {
-            tracing::warn!(database = %indexes.database.name(), "the log has lost changes");
-            let all: Vec<CollectionId> = self.entries.keys().copied().collect();
-            for collection in all {
-                self.build(indexes, collection, Why::trouble("the log has lost changes"), None);
-            }
-            return result.map(|()| true);
-        }
-        result?;
-        self.feed = Some(feed);
-        Ok(has_moved)
-    }
-
-    fn take(&mut self, indexes: &Indexes, entry: FeedEntry, piece: &mut Piece) {
-        let FeedEntry { lsn, change, .. } = entry;
-        piece.changes += 1;
-        match change {
-            Change::CreateCollection { collection, .. } => {
-                self.fresh.insert(collection, lsn);
-            }
-            Change::DropCollection { collection } => {
-                self.fresh.remove(&collection);
-                piece.of.remove(&collection);
-                self.forget(indexes, collection);
-            }
-            Change::SetProperty { collection, property, value } => {
-                if property == schema_property() {
-                    self.apply_of(indexes, collection, piece);
-                    self.set_schema(indexes, (collection, lsn), value.as_ref());
-                }
-            }
-            Change::Put { collection, .. } | Change::Delete { collection, .. } => {
-                self.fresh.remove(&collection);
-                if let Change::Put { document, .. } = &change {
-                    piece.bytes += document.as_bytes().len();
-                }
-                self.prepare(indexes, (collection, lsn), &change, piece);
-            }
-        }
-    }
-
-    /// Takes a change of a document apart for its index.
-    fn prepare(
-        &mut self,
-        indexes: &Indexes,
-        (collection, lsn): (CollectionId, Lsn),
-        change: &Change,
-        piece: &mut Piece,
-    ) {
-        let Some(entry) = self.entries.get(&collection) else { return };
-        let Phase::Live(live) = &entry.phase else { return };
-        if lsn <= live.index.position() {
-            return;
-        }
-        match prepared(live, entry.schema_at, lsn, change) {
-            Ok(prepared) => piece.of.entry(collection).or_default().extend(prepared),
-            Err(error) => {
-                piece.of.remove(&collection);
-                let why = format!("a change does not fit the index: {error} lsn={lsn}");
-                tracing::error!(database = %indexes.database.name(), %collection, %why,
-                    "a search index cannot follow");
-                indexes.count_failure();
-                self.build(indexes, collection, Why::trouble(why), None);
-            }
-        }
-    }
-
-    /// The search schema of a collection was set or taken away.
-    fn set_schema(
-        &mut self,
-        indexes: &Indexes,
-        (collection, lsn): (CollectionId, Lsn),
-        value: Option<&Document>,
-    ) {
-        let schema = match value.map(|value| Schema::from_stored(value.as_bytes())).transpose() {
-            Ok(schema) => schema,
-            Err(error) => {
-                tracing::error!(database = %indexes.database.name(), %collection, %error,
-                    "a search schema is not understood");
-                None
-            }
-        };
-        let known = self.entries.get(&collection).map(|entry| lsn <= entry.schema_at);
-        match (known, schema) {
-            (None, None) => {}
-            (None, Some(schema)) => self.discover(indexes, (collection, lsn), schema),
-            (Some(true), schema) => self.note_past(indexes, collection, schema),
-            (Some(false), None) => self.forget(indexes, collection),
-            (Some(false), Some(schema)) => self.change_schema(indexes, (collection, lsn), schema),
-        }
-    }
-
-    /// A collection became a namespace.
-    fn discover(
-        &mut self,
-        indexes: &Indexes,
-        (collection, lsn): (CollectionId, Lsn),
-        schema: Schema,
-    ) {
-        // It may have been dropped since; the feed will tell.
-        if indexes.database.property(collection, &schema_property()).is_err() {
-            return;
-        }
-        let fresh = self.fresh.remove(&collection).map(|_| lsn);
-        let why = match fresh {
-            Some(_) => "the namespace is new",
-            None => "the collection has a search schema now",
-        };
-        self.add(indexes, (collection, Arc::new(schema), lsn), Phase::Unopened);
-        self.build(indexes, collection, Why::of_course(why), fresh);
-    }
-
-    /// The feed tells of a schema that was replaced before the index was opened: when it shows that the documents
-    /// of then were not what the index takes them for, the index is of no use.
-    fn note_past(&mut self, indexes: &Indexes, collection: CollectionId, schema: Option<Schema>) {
-        let Some(entry) = self.entries.get_mut(&collection) else { return };
-        let is_broken = match (&entry.past, &schema) {
-            (_, None) => true,
-            (Some(before), Some(after)) => after.needs_build(before),
-            (None, Some(_)) => false,
-        };
-        entry.past = schema;
-        if is_broken && matches!(entry.phase, Phase::Live(_)) {
-            self.build(indexes, collection, Why::of_course("the search schema was changed"), None);
-        }
-    }
-
-    fn change_schema(
-        &mut self,
-        indexes: &Indexes,
-        (collection, lsn): (CollectionId, Lsn),
-        schema: Schema,
-    ) {
-        let Some(entry) = self.entries.get_mut(&collection) else { return };
-        let needs_build = schema.needs_build(&entry.schema);
-        entry.schema = Arc::new(schema);
-        entry.schema_at = lsn;
-        let schema = Schema::clone(&entry.schema);
-        match &entry.phase {
-            Phase::Live(_) if needs_build => {
-                self.build(
-                    indexes,
-                    collection,
-                    Why::of_course("the search schema was changed"),
-                    None,
-                );
-            }
-            Phase::Live(live) => live.index.set_schema(schema),
-            // Whoever makes it reads the feed himself; what failed begins with what there is then.
-            Phase::Unopened | Phase::Building { .. } | Phase::Failed(_) => {}
-        }
-    }
-
-    fn apply_of(&self, indexes: &Indexes, collection: CollectionId, piece: &mut Piece) {
-        let Some(changes) = piece.of.remove(&collection) else { return };
-        let entry = self.entries.get(&collection);
-        let Some(Phase::Live(live)) = entry.map(|entry| &entry.phase) else { return };
-        let bound = |change: Option<&Prepared>| change.map_or(Lsn::ZERO, Prepared::lsn);
-        let (first, last) = (bound(changes.first()), bound(changes.last()));
-        let is_far = live.index.needed().is_none() && first.0 > live.index.applied().0 + FAR;
-        live.index.apply(changes, last);
-        if is_far {
-            // The log may have nothing any more of where the durable state is: a start before the next flush would make
-            // the index again.
-            live.flush_soon.store(true, Ordering::Release);
-            indexes.shared.segments.wake();
-        }
-        if live.index.unindexed_bytes() >= indexes.shared.options.index.memtable_bytes {
-            indexes.shared.segments.wake();
-        }
-    }
-
-    fn apply_all(&self, indexes: &Indexes, piece: &mut Piece) {
-        let collections: Vec<CollectionId> = piece.of.keys().copied().collect();
-        for collection in collections {
-            self.apply_of(indexes, collection, piece);
-        }
     }
 
     /// Lets go of the log as far as nothing of it is needed after a start.
@@ -551,118 +341,7 @@ impl Following {
     }
 }
 
-impl Phase {
-    pub(super) fn shown(&self) -> Shown {
-        match self {
-            Self::Unopened => Shown::Opening,
-            Self::Live(live) => Shown::Live(Arc::clone(live)),
-            Self::Building { progress, why, .. } => {
-                Shown::Building(Arc::clone(progress), why.clone())
-            }
-            Self::Failed(failure) => Shown::Failed(Arc::clone(&failure.why)),
-        }
-    }
-}
-
-/// Changes that were read and not applied.
-#[derive(Debug, Default)]
-struct Piece {
-    of: HashMap<CollectionId, Vec<Prepared>>,
-    changes: usize,
-    bytes: usize,
-}
-
-/// A change for an index.
-fn prepared(
-    live: &Live,
-    schema_at: Lsn,
-    lsn: Lsn,
-    change: &Change,
-) -> std::result::Result<Option<Prepared>, search::error::SearchError> {
-    of_past(Prepared::of(&live.index.preparer(), lsn, change), schema_at, lsn, change)
-}
-
-/// A version that does not fit a schema which was set later: all versions that were alive then were found to fit, so
-/// this one had died, and all that is left of it is what it replaced.
-pub(super) fn of_past(
-    prepared: std::result::Result<Option<Prepared>, search::error::SearchError>,
-    schema_at: Lsn,
-    lsn: Lsn,
-    change: &Change,
-) -> std::result::Result<Option<Prepared>, search::error::SearchError> {
-    match (prepared, change) {
-        (Err(_), Change::Put { replaces, .. }) if lsn <= schema_at => {
-            Ok(Some(Prepared::Delete { lsn, replaces: *replaces }))
-        }
-        (prepared, _) => prepared,
-    }
-}
-
 /// Whether changes are gone for good.
 fn is_lost(error: &StoreError) -> bool {
     matches!(error.code(), Code::LsnTrimmed | Code::WalCorrupt)
-}
-
-impl Indexes {
-    /// Shows the state of an index to those who ask.
-    pub(super) fn show(&self, collection: CollectionId, shown: Option<Shown>) {
-        let mut all = self.shown.write().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let before = match shown {
-            Some(shown) => all.insert(collection, shown),
-            None => all.remove(&collection),
-        };
-        let kept = match (&before, all.get(&collection).and_then(Shown::live)) {
-            (Some(Shown::Live(before)), Some(live)) => Arc::ptr_eq(before, live),
-            _ => false,
-        };
-        drop(all);
-        if let Some(before) = before.filter(|_| !kept) {
-            let _busy = lock(&self.shared.busy);
-            before.let_go();
-        }
-    }
-
-    pub(super) fn count_failure(&self) {
-        self.shared.counts.failed.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Applies everything up to a position; says whether that was possible. `wanted` is a collection that has a search
-    /// schema: where nothing is followed yet, it begins.
-    pub(super) fn reach(
-        &self,
-        to: Lsn,
-        wanted: Option<CollectionId>,
-        go_on: &dyn Fn() -> Result<()>,
-    ) -> Result<bool> {
-        let mut is_synced = false;
-        loop {
-            go_on()?;
-            if self.is_closed() {
-                return Ok(false);
-            }
-            let mut following = lock(&self.following);
-            if self.is_closed() {
-                return Ok(false);
-            }
-            let is_wanted = wanted.is_some_and(|wanted| !following.entries.contains_key(&wanted));
-            if following.is_resting() && !is_wanted {
-                return Ok(true);
-            }
-            match following.try_advance(self, to) {
-                None => return Ok(false),
-                Some(true) => {}
-                Some(false) if following.is_resting() => return Ok(true),
-                Some(false) if following.position >= to => return Ok(true),
-                Some(false) if is_synced => return Ok(false),
-                // What is visible and not durable is not in the feed.
-                Some(false) => {
-                    drop(following);
-                    is_synced = true;
-                    if self.database.durable() < to && self.database.sync().is_err() {
-                        return Ok(false);
-                    }
-                }
-            }
-        }
-    }
 }

@@ -1,17 +1,13 @@
-//! The thread `indexes`: it reads the feeds that nobody reads, makes indexes of documents, and tries again what
-//! failed. It looks at every open database in turn and does a piece of work for each, so that none waits for the
-//! end of another's.
+//! The thread `indexes`: it reads the feeds that nobody reads, and tries again to open what could not be opened. It looks at
+//! every open database in turn and does a piece of work for each, so that none waits for the end of another's.
 
 use std::sync::atomic::Ordering;
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use base::words::CollectionId;
-
-use super::build::Built;
-use super::follow::{Failure, Phase, Retry};
+use super::contain::contained;
+use super::state::Shown;
 use super::{Indexes, Shared, lock};
-use crate::engine::namespaces::schema_property;
 
 /// How long it waits when there was nothing to do.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -69,7 +65,16 @@ pub(super) fn run(shared: &Shared) {
             if shared.keeper.is_stopped() {
                 return;
             }
-            is_busy |= indexes.keep();
+            is_busy |= match contained(|| indexes.keep()) {
+                Ok(has_read) => has_read,
+                Err(panicked) => {
+                    indexes.count_failure();
+                    tracing::error!(database = %indexes.database.name(), error = %panicked,
+                        "search indexes are not looked after for now");
+                    lock(&indexes.following).put_off(&indexes);
+                    false
+                }
+            };
         }
     }
 }
@@ -84,10 +89,9 @@ impl Indexes {
         if let Err(error) = self.open_again() {
             tracing::warn!(database = %self.database.name(), %error, "search indexes were not opened");
         }
-        let has_built = self.build_on();
         lock(&self.following).update_hold(self);
         self.count_memory();
-        has_read || has_built
+        has_read
     }
 
     /// Reads a piece of the feed; says whether there was one.
@@ -101,91 +105,17 @@ impl Indexes {
         following.try_advance(self, newest).unwrap_or(false)
     }
 
-    /// Goes on with every index that is made of documents; says whether there is more to do at once.
-    fn build_on(&self) -> bool {
-        let mut builds = lock(&self.builds);
-        self.begin_builds(&mut builds);
-        let collections: Vec<CollectionId> = builds.keys().copied().collect();
-        let mut is_busy = false;
-        for collection in collections {
-            if self.is_closed() || self.shared.keeper.is_stopped() {
-                break;
-            }
-            let Some(build) = builds.get_mut(&collection) else { continue };
-            match build.step(self) {
-                Ok(Built::Partly) => is_busy = true,
-                Ok(Built::Later) => {}
-                Ok(Built::Wholly) => {
-                    if let Some(build) = builds.remove(&collection) {
-                        self.finish_build(collection, build);
-                    }
-                    is_busy = true;
-                }
-                Ok(Built::ForNothing) => {
-                    builds.remove(&collection);
-                }
-                Err(error) => {
-                    let times = builds.remove(&collection).map_or(0, |build| build.times());
-                    self.build_failed(collection, &*error, times);
-                }
-            }
-        }
-        is_busy
-    }
-
-    /// The making of an index failed: it begins again, later.
-    pub(super) fn build_failed(
-        &self,
-        collection: CollectionId,
-        error: &dyn std::fmt::Display,
-        times: u32,
-    ) {
-        if self.is_closed() {
-            return;
-        }
-        // Of a collection that is gone the feed will tell.
-        if self.database.property(collection, &schema_property()).is_ok() {
-            self.count_failure();
-            tracing::error!(database = %self.database.name(), %collection, %error,
-                "a search index could not be made of the documents");
-        }
-        let mut following = lock(&self.following);
-        let is_building = |phase: &Phase| matches!(phase, Phase::Building { .. });
-        if following.entries.get(&collection).is_some_and(|entry| is_building(&entry.phase)) {
-            let failure = self.failure(&error, times.saturating_add(1), Retry::Build);
-            following.enter(self, collection, Phase::Failed(failure));
-        }
-    }
-
     /// Reserves the memory of what no segment has. It is there whether there is room for it or not; but then others
     /// are told that there is none.
     fn count_memory(&self) {
-        let held: usize = {
-            let shown = self.shown();
-            shown
-                .values()
-                .filter_map(|shown| shown.live())
-                .map(|live| live.index.unindexed_bytes())
-                .sum()
-        };
-        let held = held as u64;
+        let held: u64 = self.shown().values().map(Shown::unindexed_bytes).sum();
         let mut memory = lock(&self.memory);
         let before = memory.bytes();
         if held < before {
             memory.shrink(before - held);
         } else if memory.grow(held - before).is_err() {
             self.shared.is_short.store(true, Ordering::Release);
-            self.shared.segments.wake();
+            self.shared.flusher.wake();
         }
-    }
-}
-
-/// Whether a failure is due to be built anew.
-pub(super) fn is_due(phase: &Phase, now: base::clock::Instant) -> Option<u32> {
-    match phase {
-        Phase::Failed(Failure { again: Some((at, Retry::Build)), times, .. }) if *at <= now => {
-            Some(*times)
-        }
-        Phase::Failed(_) | Phase::Unopened | Phase::Live(_) | Phase::Building { .. } => None,
     }
 }

@@ -11,10 +11,11 @@ use base::error::{Category, Code, Coded as _};
 use base::words::{CollectionId, Lsn};
 use docstore::StoreError;
 use search::index::{Index, IndexError};
+use search::manifest::remove_all;
 use search::schema::Schema;
 
-use super::follow::{Failure, Following, Phase, Retry};
-use super::state::{Live, Why};
+use super::follow::{Failure, Following, Phase, Readable, Retry, is_due};
+use super::state::{Failing, Live, Why};
 use super::trouble::{Trouble, of as trouble_of};
 use super::{Indexes, lock};
 use crate::engine::namespaces::schema_property;
@@ -34,11 +35,16 @@ pub(super) struct Opening {
     at: Lsn,
     /// Where the feed is to be read from.
     from: Lsn,
+    log: Readable,
 }
 
 impl Opening {
     /// Finds the namespaces that there are.
-    pub(super) fn begin(following: &mut Following, indexes: &Indexes) -> Result<Self, StoreError> {
+    pub(super) fn begin(
+        following: &mut Following,
+        indexes: &Indexes,
+        log: Readable,
+    ) -> Result<Self, StoreError> {
         let database = &indexes.database;
         let at = database.durable().min(database.position());
         let mut left = Vec::new();
@@ -57,7 +63,7 @@ impl Opening {
             }
         }
         indexes.remove_orphans(&left.iter().map(|(collection, _)| *collection).collect());
-        Ok(Self { left, at, from: at })
+        Ok(Self { left, at, from: at, log })
     }
 
     pub(super) fn is_done(&self) -> bool {
@@ -76,7 +82,8 @@ impl Opening {
     ) -> Result<(), StoreError> {
         let some = self.left.len().saturating_sub(STEP);
         for (collection, last_change) in self.left.split_off(some) {
-            if let Some(from) = indexes.open_index(following, collection, (last_change, self.at))? {
+            let at = (last_change, self.at);
+            if let Some(from) = indexes.open_index(following, collection, at, self.log)? {
                 self.from = self.from.min(from);
             }
         }
@@ -92,8 +99,13 @@ impl Indexes {
         following: &mut Following,
         collection: CollectionId,
         (last_change, at): (Lsn, Lsn),
+        log: Readable,
     ) -> Result<Option<Lsn>, StoreError> {
         let Some(entry) = following.entries.get(&collection) else { return Ok(None) };
+        if self.shared.busy.has(&self.place(collection)) {
+            // What was done there when the database was closed is not finished; it is looked at again.
+            return Ok(None);
+        }
         let schema = Schema::clone(&entry.schema);
         let times = match &entry.phase {
             Phase::Failed(failure) => failure.times,
@@ -102,13 +114,12 @@ impl Indexes {
         match self.open_files(collection, schema) {
             Ok(Some(index)) => {
                 let applied = index.applied();
-                if applied > self.database.durable() {
-                    let why = Why::trouble("it is of another history of the database");
-                    following.build(self, collection, why, None);
+                if applied > following.known() {
+                    self.forget_history(following, collection, times);
                     return Ok(None);
                 }
                 let from = if last_change <= applied { at } else { applied.min(at) };
-                if from < at && !self.has_changes(applied)? {
+                if from < at && (log == Readable::No || !self.has_changes(applied)?) {
                     let why = Why::of_course("the log has no longer what it lacks");
                     following.build(self, collection, why, None);
                     return Ok(None);
@@ -129,18 +140,35 @@ impl Indexes {
         }
     }
 
+    /// The files of an index know of changes that this database has never had, or has lost. What they have is of no
+    /// use, and they must be gone before the positions are given again.
+    fn forget_history(&self, following: &mut Following, collection: CollectionId, times: u32) {
+        let place = self.place(collection);
+        let removed = match self.shared.busy.begin_alone(place) {
+            Some(_writing) => {
+                remove_all(&*self.shared.backing.store, &place).map_err(IndexError::from)
+            }
+            None => Err(IndexError::Read(Arc::new(std::io::ErrorKind::WouldBlock.into()))),
+        };
+        let why = Why::trouble("it was of another history of the database");
+        match removed {
+            Ok(_) => following.build(self, collection, why, None),
+            Err(error) => {
+                self.count_failure();
+                tracing::error!(database = %self.database.name(), %collection, %error,
+                    "a search index of another history was not removed");
+                let failure = self.failure(&error, times.saturating_add(1), Retry::Open);
+                following.enter(self, collection, Phase::Failed(failure));
+            }
+        }
+    }
+
     fn open_files(
         &self,
         collection: CollectionId,
         schema: Schema,
     ) -> Result<Option<Index>, IndexError> {
-        let place = self.place(collection);
-        if lock(&self.shared.busy).contains(&place) {
-            // What was done there when the database was closed is not finished.
-            let error = std::io::Error::from(std::io::ErrorKind::WouldBlock);
-            return Err(IndexError::Read(Arc::new(error)));
-        }
-        let shared = &self.shared;
+        let (shared, place) = (&self.shared, self.place(collection));
         let (backing, options) = (shared.backing.clone(), shared.options.index.clone());
         Index::open(backing, place, schema, options, shared.environment())
     }
@@ -165,6 +193,8 @@ impl Indexes {
             is_current: AtomicBool::new(true),
             flush_soon: AtomicBool::new(false),
             sweep_at: Mutex::new(sweep_at),
+            flush_failure: Failing::default(),
+            merge_failure: Failing::default(),
         })
     }
 
@@ -224,11 +254,12 @@ impl Indexes {
     pub(super) fn open_again(&self) -> Result<(), StoreError> {
         let now = self.shared.clock.now();
         let mut following = lock(&self.following);
-        let is_due = |phase: &Phase| matches!(phase, Phase::Failed(Failure { again: Some((at, Retry::Open)), .. }) if *at <= now);
+        // One that was not opened with the others had something written at its place.
+        let is_left = |phase: &Phase| following.is_reading() && matches!(phase, Phase::Unopened);
         let due: Vec<CollectionId> = following
             .entries
             .iter()
-            .filter(|(_, entry)| is_due(&entry.phase))
+            .filter(|(_, entry)| is_left(&entry.phase) || is_due(&entry.phase, Retry::Open, now))
             .map(|(collection, _)| *collection)
             .collect();
         for collection in due {
@@ -241,7 +272,8 @@ impl Indexes {
             // Dropped: the feed will tell.
             let Some(record) = found else { continue };
             let last_change = record.last_change;
-            self.open_index(&mut following, collection, (last_change, at))?;
+            let at = (last_change, at);
+            self.open_index(&mut following, collection, at, Readable::Perhaps)?;
         }
         Ok(())
     }

@@ -1,5 +1,7 @@
 //! Indexes beside the engine that writes: what is answered is asked of the index alone, never of the documents.
 
+mod trouble;
+
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::path::PathBuf;
@@ -592,5 +594,14 @@ fn writes_wait_while_an_index_has_too_much_in_memory_and_are_refused_in_the_end(
     let ops = vec![upsert("books", 1, 1), upsert("default", 1, 1)];
     let answers = ask(|reply| world.engine.execute(&served, ops, together, how, reply)).unwrap();
     assert!(answers[0].is_err() && answers[1].is_ok());
+    // Beside a reading, and in a transaction, too.
+    let mixed = vec![op("books", 1, OpKind::Read), upsert("books", id, 1)];
+    assert_eq!(world.execute(mixed).unwrap_err().code, Code::QueueFull);
+    let engine = &world.engine;
+    let begun = ask(|reply| engine.begin(&served, None, How::default(), reply)).unwrap();
+    let ops = vec![upsert("books", id, 1)];
+    ask(|reply| engine.execute_in(begun, ops, None, reply)).unwrap();
+    let refused = ask(|reply| engine.commit(begun, None, reply)).unwrap_err();
+    assert_eq!(refused.code, Code::QueueFull);
     assert_eq!(world.ids(&world.strong(books).unwrap(), 1), range(0..id));
 }

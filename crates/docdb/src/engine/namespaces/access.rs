@@ -69,7 +69,7 @@ impl fmt::Display for WhyScan {
             Self::NotReady(state) => match state {
                 None => f.write_str("there is no index of the collection yet"),
                 Some(IndexState::Opening) => f.write_str("its index is being opened"),
-                Some(IndexState::Ready) => f.write_str("its index was made for another schema"),
+                Some(IndexState::Ready) => f.write_str("its index could not get so far at once"),
                 Some(IndexState::Building { documents, of, why }) => {
                     write!(f, "its index is being made, {documents} of {of} documents: {why}")
                 }

@@ -201,6 +201,8 @@ impl Asking<'_> {
         // In this order: the snapshot of the documents is not before this position, and the state of the index is not
         // before that of the snapshot.
         let from = self.database.position();
+        // What is written meanwhile is read from the log in the end.
+        let _kept = fetches.then(|| self.database.hold_changes("a query", from));
         let snapshot = if fetches { Some(Snapshot::of(self.database)?) } else { None };
         let (schema, found, used) = match self.ask_index()? {
             Tried::Answered(found) => found,
