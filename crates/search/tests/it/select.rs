@@ -7,17 +7,24 @@ use base::rng::Rng;
 use base::words::Lsn;
 use search::exhaustive::{Answer, scan};
 use search::filter::Filter;
-use search::index::Index;
+use search::index::{Backing, Index};
 use search::json::Json;
 use search::query::Query;
+use search::storage::StoreRef;
+use search::storage::cache::{Blocks, MemoryCache};
 
-use crate::world::{World, open, parse, schema, settle, store};
+use crate::world::{
+    PLACE, World, environment, open, options, parse, schema, settle, store,
+};
 
 /// A world with documents in memtables and in segments.
 fn world(seed: u64) -> (World, Index) {
+    world_in(&store(MemDisk::shared()), seed)
+}
+
+fn world_in(store: &StoreRef, seed: u64) -> (World, Index) {
     let mut world = World::new(seed, 80);
-    let store = store(MemDisk::shared());
-    let index = open(&store, &world.clock, seed, &[]).expect("an index");
+    let index = open(store, &world.clock, seed, &[]).expect("an index");
     for turn in 0..30 {
         let changes = world.write();
         index.apply(world.prepared(&changes), Lsn::ZERO);
@@ -111,9 +118,16 @@ fn a_query_ends_between_two_parts_when_nobody_waits() {
 
 #[test]
 fn what_was_fetched_beforehand_is_in_the_cache_when_it_is_asked_for() {
-    let (world, index) = world(5);
+    let store = store(MemDisk::shared());
+    let (world, index) = world_in(&store, 5);
     index.flush_all().expect("a flush");
-    let snapshot = index.snapshot();
+    drop(index);
+    // A cache in which everything has room.
+    let blocks = Blocks::new(Box::new(MemoryCache::new(64 << 20)), 0);
+    let backing = Backing { store, blocks };
+    let of = environment(&world.clock, 5);
+    let index = Index::open(backing, PLACE, schema(), options(), of).expect("an index");
+    let snapshot = index.expect("it was flushed").snapshot();
     snapshot.warm(u64::MAX).expect("all of it");
     assert_eq!(snapshot.warm(u64::MAX).expect("nothing more"), 0);
     let query = parse(r#"{"rank_by":["v","kNN",[0,1]],"filters":["n","Gte",0],"limit":5}"#);

@@ -316,10 +316,9 @@ fn a_namespace_is_described_listed_copied_and_removed() {
     assert_eq!(world.json("GET", "/v1/namespaces/books/hint_cache_warm", "")["status"], "ACCEPTED");
     let text = explained(&world, "books");
     assert!(text.starts_with("index of 3 documents, collection=books, position="), "{text}");
-    assert!(
-        text.contains("\n    rows=3 scanned=3 matched=3\n    Memtable part=memtable"),
-        "{text}"
-    );
+    // In memory or in a segment, as it was made before or after the rows were written.
+    assert!(text.contains("\n    rows=3 scanned=3 matched=3\n    "), "{text}");
+    assert!(text.ends_with("rows=3 matching=3"), "{text}");
     let recall = world.json(
         "POST",
         "/v1/namespaces/books/_debug/recall",
