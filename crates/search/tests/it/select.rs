@@ -13,9 +13,7 @@ use search::query::Query;
 use search::storage::StoreRef;
 use search::storage::cache::{Blocks, MemoryCache};
 
-use crate::world::{
-    PLACE, World, environment, open, options, parse, schema, settle, store,
-};
+use crate::world::{PLACE, World, environment, open, options, parse, schema, settle, store};
 
 /// A world with documents in memtables and in segments.
 fn world(seed: u64) -> (World, Index) {
