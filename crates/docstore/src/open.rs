@@ -3,6 +3,9 @@
 //! A database is a directory whose MANIFEST is valid: it is built under a temporary name and
 //! renamed. Opening reads the MANIFEST, loads a checkpoint and replays the log behind it, which is
 //! in `load`; what is here is the way there, and putting the open database together.
+//!
+//! Nothing is removed before it is certain that the database opens: what looks left over beside a
+//! MANIFEST that a damage has set back may be all that is left of something.
 
 mod load;
 
@@ -16,7 +19,8 @@ use base::memory::Budget;
 use base::words::{CollectionId, DatabaseId, Lsn, Name};
 use wal::{Environment, FileAnchor, Hold, Log};
 
-use load::Opening;
+pub(crate) use load::StartingAt;
+use load::{Loaded, Opening};
 
 use crate::background::Background;
 use crate::checkpoint::{Compact, Job, parity_mark, remove_leftovers};
@@ -46,12 +50,12 @@ pub struct OpenReport {
     pub replayed: u64,
     /// Where the replay began.
     pub checkpoint: Lsn,
-    /// Checkpoints that could not be read, the newest first, and why.
+    /// Checkpoints that could not be loaded or not be gone on from, the newest first, and why.
     pub passed_over: Vec<String>,
     /// Collections whose creation a salvaged log has lost, with the names that they have now: the
     /// documents that the log still has of them are there.
     pub adopted: Vec<(CollectionId, Name)>,
-    /// What making the index again found, when no checkpoint had one that could be read.
+    /// What making the index of the newest checkpoint again found, when it could not be read.
     pub rebuilt: Option<RebuildReport>,
 }
 
@@ -94,9 +98,9 @@ impl Database {
         Ok(opened.inspect_err(|_| take_back(&env.disk, dir))?.0)
     }
 
-    /// Opens the database in `dir`. When index files are damaged or missing so that no checkpoint
-    /// can be loaded, the index is made again of data files and log, as [`crate::rebuild_index`]
-    /// does it: that reads every data file.
+    /// Opens the database in `dir`. When the index of its newest checkpoint is damaged or missing, it
+    /// is made again of the data files, as [`crate::rebuild_index`] does it, which reads all of them; where
+    /// that would lose something, opening goes on from an older checkpoint and the log behind it.
     ///
     /// # Errors
     /// `FileOpen` when another process has it; `CorruptRecord` when its MANIFEST cannot be read;
@@ -112,19 +116,19 @@ impl Database {
         options.validate()?;
         let held = take_lock(&env.disk, dir)?;
         let (mut file, mut manifest) = ManifestFile::open(&env.disk, dir)?;
-        remove_leftovers(&env.disk, dir, &manifest)?;
         let report = OpenReport::default();
         let (replayed_bytes, lost_changes) = (0, 0);
         let mut opening =
             Opening { env, dir, options: &options, report, replayed_bytes, lost_changes };
-        let (at, mut state) = opening.load_or_rebuild(&mut file, &mut manifest)?;
-        let (log, applied) = opening.replay(&manifest, at, &mut state)?;
+        let Loaded { at, state, log, applied } = opening.load(&mut file, &mut manifest)?;
         if at + 1 < manifest.checkpoints.len() {
             // Data files are written on behind what this checkpoint has: the newer ones, whose
             // records were there, must not be tried again.
             manifest.checkpoints.truncate(at + 1);
             file.store(&manifest)?;
         }
+        // Files of numbers that are given again would be in the way.
+        remove_leftovers(&env.disk, dir, &manifest)?;
         let Opening { report, replayed_bytes, lost_changes, .. } = opening;
         let parts =
             Parts { held, file, manifest, state, log, applied, replayed_bytes, lost_changes };

@@ -1,5 +1,5 @@
 //! Making the index of a closed database again, from its data files and its log alone: by command,
-//! or by an opening that finds no index that can be loaded.
+//! or by an opening that cannot load the one of the newest checkpoint.
 //!
 //! What it is not: it does not replace a lost MANIFEST. Which collections there are, which files
 //! count and how far they were verified stands nowhere else; without it only a backup helps, and
@@ -25,6 +25,9 @@
 //! between which LSNs they lie, and how many documents are in doubt. Only when the caller accepts that is
 //! the index made; the report is then kept in the database's directory as `rebuilt-<index>.txt`,
 //! and [`crate::verify()`] says that something is lost for as long as it is there.
+//!
+//! Nothing is removed here: files that the MANIFEST does not name are gone round, and the next open that succeeds
+//! removes them.
 //!
 //! Memory: an id and about 100 bytes per document. Cost: every data file is read once; the log only
 //! if something could not be read.
@@ -57,6 +60,8 @@ pub use report::{Doubt, RebuildReport};
 /// What to do when it cannot be known whether newer versions were lost.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum InDoubt {
+    /// Nothing, and nothing either when it is known what was lost: there may be a way to have all of it.
+    RefuseLosses,
     /// Nothing, but say what the doubt is.
     Refuse,
     /// Make the index of what there is, and leave the report beside it.
@@ -161,8 +166,16 @@ impl<'a> Begun<'a> {
         if !rebuild.report.unreadable.is_empty() {
             rebuild.ask_witnesses()?;
         }
+        let lost = rebuild.lost();
         let is_sure = rebuild.report.doubts.is_empty();
-        if is_sure || in_doubt == InDoubt::Accept { rebuild.publish() } else { Ok(rebuild.report) }
+        let is_news = |lost: &Quarantined| !rebuild.manifest.quarantine.contains(lost);
+        let is_good_enough = match in_doubt {
+            InDoubt::RefuseLosses => is_sure && !lost.iter().any(is_news),
+            InDoubt::Refuse => is_sure,
+            InDoubt::Accept => true,
+        };
+        rebuild.report.lost = lost;
+        if is_good_enough { rebuild.publish() } else { Ok(rebuild.report) }
     }
 }
 

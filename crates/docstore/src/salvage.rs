@@ -6,7 +6,8 @@
 //!
 //! # What can be known
 //!
-//! Changes up to the checkpoint are in data files: losing their frames costs no document. Of a lost
+//! Changes up to the newest checkpoint are in data files: losing their frames costs no document, and where its index
+//! is damaged, opening makes it again of them. Of a lost
 //! frame behind it nothing is left, neither document nor id; what it changed shows its
 //! state before, and the gap in the log, which every reader meets, is the record of it. Frames that
 //! are whole, but of a transaction of which a part is lost, are dropped with it: their documents
@@ -32,12 +33,9 @@ use wal::salvage::{LostRange, Outcome};
 use wal::{Environment, Salvage, SalvageReport};
 
 use crate::error::{Op, Result, StoreError};
-use crate::manifest::{
-    Checkpoint, CollectionRecord, FILE_NAME, Manifest, ManifestFile, Quarantined,
-};
+use crate::manifest::{CollectionRecord, FILE_NAME, ManifestFile, Quarantined};
 use crate::open::{LOG_DIR, take_lock};
 use crate::options::Options;
-use crate::verify::load_index;
 
 /// The salvage of a database, planned. Holds its locks.
 pub struct DatabaseSalvage {
@@ -92,8 +90,8 @@ impl DatabaseSalvage {
             let what = "its log belongs to another database";
             return Err(StoreError::Manifest(Arc::from(what)));
         }
-        let usable = usable(env, dir, &manifest);
-        let checkpoint = usable.lsn;
+        let newest = manifest.newest();
+        let checkpoint = newest.lsn;
         let behind = |range: &LostRange| LostRange {
             from: Lsn(range.from.0.max(checkpoint.0.saturating_add(1))),
             to: range.to,
@@ -101,7 +99,7 @@ impl DatabaseSalvage {
         let lost: Vec<LostRange> =
             planned.lost.iter().map(behind).filter(|range| range.from <= range.to).collect();
         let Named { documents, collections, known } =
-            named(env, &log_dir, planned, &lost, &usable.collections)?;
+            named(env, &log_dir, planned, &lost, &newest.collections)?;
         let all: u64 = lost.iter().map(|range| range.to.0 - range.from.0 + 1).sum();
         let report = DatabaseSalvageReport {
             name: manifest.name.clone(),
@@ -153,13 +151,6 @@ impl DatabaseSalvageReport {
     pub fn is_nothing_to_do(&self) -> bool {
         self.log.outcome == Outcome::NothingToDo && !self.is_too_short()
     }
-}
-
-/// The newest checkpoint whose index can be loaded, else the newest: its index can be made again.
-fn usable<'a>(env: &Environment, dir: &Path, manifest: &'a Manifest) -> &'a Checkpoint {
-    let mut loadable = manifest.checkpoints.iter().rev();
-    let found = loadable.find(|checkpoint| load_index(&env.disk, dir, checkpoint).is_ok());
-    found.unwrap_or_else(|| manifest.newest())
 }
 
 /// What is known of lost changes.

@@ -9,17 +9,20 @@
 //! What it is not: it repairs nothing, and it does not judge by itself: every file is looked at by the code
 //! that reads it otherwise.
 //!
-//! **Lost** or **healable** is said from the side of the documents. A checkpoint's entry whose
-//! record cannot be read is healable when parity or the log has it or the log has a newer change of
-//! it; else the document is lost, by name. Damage that hits nothing that a checkpoint needs is
-//! healable. Without an index that can be read nobody knows what stood in a damaged stretch: then
-//! that is lost. Nothing but a log that opens makes up for a checkpoint that is gone.
+//! **Lost** or **healable** is said from the side of the documents, as opening would have them. First it is found
+//! out which checkpoint opening would go on from, its [`basis::Basis`]: the newest, or the newest with an index made again, or
+//! an older one with the log behind it. An entry of that one whose record cannot be read is healable when parity or the
+//! log has it or the log has a newer change of it; else the document is lost, by name. What is wrong with the
+//! others is healable: they are there to fall back upon. Damage in a data file that hits no entry of any checkpoint
+//! and no deletion is **harmless**: nothing reads it, and compaction takes it away. Without an index that can be read
+//! nobody knows what stood in a damaged stretch: then that is lost.
 //!
 //! Memory: the indexes of all checkpoints, one stripe, one record. Cost: every byte is read once,
 //! and every unreadable record's neighbourhood again.
 //!
-//! Where to start: [`verify`]; `data` for the records, `log` for the log.
+//! Where to start: [`verify`]; `basis` for what opening would do, `data` for the records, `log` for the log.
 
+mod basis;
 mod data;
 mod log;
 mod report;
@@ -126,6 +129,8 @@ struct Unread {
 
 /// A checkpoint with its index.
 struct Loaded<'a> {
+    /// Its place in the manifest.
+    at: usize,
     checkpoint: &'a Checkpoint,
     index: Index,
     readable: u64,
@@ -191,7 +196,7 @@ impl<'a> Check<'a> {
         self.report.database = Some((manifest.database, manifest.name.clone()));
         self.index_files(manifest)?;
         let mut loaded = Vec::new();
-        for checkpoint in &manifest.checkpoints {
+        for (at, checkpoint) in manifest.checkpoints.iter().enumerate() {
             let index = self.load(checkpoint);
             self.report.checkpoints.push(CheckpointCheck {
                 lsn: checkpoint.lsn,
@@ -199,14 +204,12 @@ impl<'a> Check<'a> {
                 documents: index.as_ref().map_or(0, documents),
                 readable: 0,
             });
-            loaded.extend(index.map(|index| Loaded { checkpoint, index, readable: 0 }));
+            loaded.extend(index.map(|index| Loaded { at, checkpoint, index, readable: 0 }));
         }
-        if loaded.is_empty() {
-            let what = "no checkpoint has an index that can be loaded; opening makes one of the \
-                        data files, or `docdb repair --rebuild-index` when that is in doubt";
-            self.report.add(Severity::Healable, self.dir, None, what);
-        }
-        self.data_files(manifest, &mut loaded)?;
+        let files = self.data_files(manifest, &mut loaded)?;
+        let basis = self.basis(manifest, &loaded, &files)?;
+        self.tell_basis(manifest, &basis);
+        self.documents(manifest, &loaded, &basis, files)?;
         for Loaded { checkpoint, readable, .. } in &loaded {
             let lsn = checkpoint.lsn;
             let checks = &mut self.report.checkpoints;
@@ -214,7 +217,7 @@ impl<'a> Check<'a> {
                 check.readable = *readable;
             }
         }
-        if let Some(newest) = loaded.last() {
+        if let Some(newest) = basis.judge(&loaded).or(loaded.last()) {
             let count = |record: &crate::manifest::CollectionRecord| CollectionCheck {
                 collection: record.collection,
                 name: record.name.clone(),
@@ -235,8 +238,7 @@ impl<'a> Check<'a> {
             };
             self.unread.insert((*collection, id.clone()), unread);
         }
-        let from = loaded.last().map_or(Lsn::ZERO, |newest| newest.checkpoint.lsn);
-        self.log(Some((manifest, from)))?;
+        self.log(Some((manifest, basis.lsn(manifest))))?;
         self.settle();
         Ok(())
     }
@@ -269,8 +271,8 @@ impl<'a> Check<'a> {
                 Err(index::IndexError::Io { source, .. })
                     if source.kind() == io::ErrorKind::NotFound =>
                 {
-                    let what = "the index file is missing; opening goes on from an older \
-                                checkpoint or makes the index again";
+                    let what = "the index file is missing; opening makes the index again or goes \
+                                on from an older checkpoint";
                     self.report.add(Severity::Healable, &path, None, what);
                 }
                 Err(error) => return Err(error.into()),
@@ -282,7 +284,7 @@ impl<'a> Check<'a> {
     fn index_damage(&mut self, found: &index::file::Report) {
         if let Some(damage) = &found.damage {
             let what = format!(
-                "{}: {}; opening goes on from an older checkpoint or makes the index again",
+                "{}: {}; opening makes the index again or goes on from an older checkpoint",
                 damage.place, damage.wrong
             );
             self.report.add(Severity::Healable, &damage.path, Some(damage.offset), what);

@@ -87,6 +87,7 @@ mod sync;
 mod transaction;
 mod trim;
 mod walk;
+pub mod whole;
 mod writer;
 
 pub use anchor::{Anchor, FileAnchor, LogState};

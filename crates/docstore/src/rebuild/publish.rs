@@ -6,7 +6,6 @@ use base::io::{Open, write_all_at};
 use base::words::{CollectionId, DocId, Lsn};
 
 use super::{Place, Rebuild, RebuildReport};
-use crate::checkpoint::remove_leftovers;
 use crate::data::{Body, DataWriter, FileIdentity, Layout, RecordRef};
 use crate::error::{Op, Result, StoreError, sync_dir};
 use crate::index::file::{FileInfo, Header, Kind};
@@ -18,9 +17,7 @@ use crate::verify::{NOTE_PREFIX, load_index};
 impl Rebuild<'_> {
     /// Makes it true: records that only the log had, the index, the MANIFEST.
     pub(super) fn publish(mut self) -> Result<RebuildReport> {
-        // What a MANIFEST does not name is in the way of new files of the same number.
-        remove_leftovers(&self.env.disk, self.dir, self.manifest)?;
-        self.report.lost = self.lost();
+        self.go_round_leftovers()?;
         let mut files: BTreeMap<FileNumber, FileRecord> =
             self.newest().files.iter().map(|file| (file.number, *file)).collect();
         let missing: Vec<FileNumber> = files.keys().copied().collect();
@@ -49,8 +46,23 @@ impl Rebuild<'_> {
         self.note(info.header.number)?;
         sync_dir(&self.env.disk, self.dir)?;
         self.store(files.into_values().collect(), info)?;
-        remove_leftovers(&self.env.disk, self.dir, self.manifest)?;
         Ok(self.report)
+    }
+
+    /// New files get numbers that no file has, whether the MANIFEST names it or not.
+    fn go_round_leftovers(&mut self) -> Result<()> {
+        let entries = self.env.disk.list(self.dir);
+        for entry in entries.map_err(|e| StoreError::io(Op::Read, self.dir, e))? {
+            if let Some(FileNumber(number)) = FileNumber::parse(&entry.name) {
+                let next = &mut self.manifest.next_file;
+                *next = (*next).max(number.saturating_add(1));
+            }
+            if let Some(number) = index::file::parse_name(&entry.name) {
+                let next = &mut self.manifest.next_index;
+                *next = (*next).max(number.saturating_add(1));
+            }
+        }
+        Ok(())
     }
 
     /// Writes documents that only the log had into a data file of their own.

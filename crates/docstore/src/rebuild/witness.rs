@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
+use std::sync::Arc;
 
 use base::words::{Change, CollectionId, Lsn};
 use wal::frame::Kind as FrameKind;
-use wal::{Log, Upto};
+use wal::{FileAnchor, Log, Upto};
 
 use super::{Doubt, Place, Rebuild, Version, Versions};
 use crate::data::{DataFile, Expected};
@@ -13,7 +14,7 @@ use crate::error::Result;
 use crate::index::{Entry, Index};
 use crate::location::FileNumber;
 use crate::manifest::Checkpoint;
-use crate::open::LOG_DIR;
+use crate::open::{LOG_DIR, StartingAt};
 use crate::verify::load_index;
 
 impl Rebuild<'_> {
@@ -41,7 +42,9 @@ impl Rebuild<'_> {
         let until = self.newest().lsn;
         let log_dir = self.dir.join(LOG_DIR);
         let options = self.options.log.clone();
-        let (log, _) = Log::open_dir(self.env, &log_dir, options, &mut |_| Ok(()))?;
+        let anchor = FileAnchor::open(&self.env.disk, &log_dir)?;
+        let anchor = Arc::new(StartingAt { anchor, from: until, newest: until });
+        let (log, _) = Log::open(self.env, &log_dir, anchor, options, &mut |_| Ok(()))?;
         let mut reach = log.status().first;
         let mut versions = Versions::new();
         let mut reader = log.read(reach, Upto::Durable);

@@ -1,10 +1,11 @@
 //! The data files of a database: stripes, records, and whether the indexes lead to them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::{Bound, Range};
 use std::path::Path;
 
+use super::basis::Basis;
 use super::report::{FileCheck, Severity};
 use super::{Check, Loaded, Unread};
 use crate::data::{
@@ -25,6 +26,10 @@ struct Damages {
     gone: Vec<Range<u64>>,
     /// Stretches that could not be read as records, whatever the reason.
     unread: Vec<Range<u64>>,
+    /// What is to be said of what is gone, and where in the file, once it is known whom it hits.
+    told: Vec<(u64, String)>,
+    /// Deletions that were not found.
+    deletions: u64,
 }
 
 impl Damages {
@@ -44,18 +49,34 @@ fn overlap(a: &Range<u64>, b: &Range<u64>) -> bool {
 }
 
 /// A file that was checked; no file when it is missing.
-struct Checked {
+pub(super) struct Checked {
     file: Option<DataFile>,
     damages: Damages,
 }
 
+impl Checked {
+    /// Whether the file exists.
+    pub(super) const fn is_there(&self) -> bool {
+        self.file.is_some()
+    }
+
+    /// Whether every record below `len` can be read, after what parity makes again.
+    pub(super) fn is_whole(&self, len: u64) -> bool {
+        let Damages { gone, unread, .. } = &self.damages;
+        let is_below = |range: &&Range<u64>| range.start < len;
+        self.is_there()
+            && !gone.iter().any(|range| is_below(&range))
+            && unread.iter().filter(is_below).all(|range| self.damages.is_repairable(range.start))
+    }
+}
+
 impl Check<'_> {
-    /// Checks every data file, then every index entry that did not lead to a record.
+    /// Checks every data file.
     pub(super) fn data_files(
         &mut self,
         manifest: &Manifest,
         loaded: &mut [Loaded<'_>],
-    ) -> Result<()> {
+    ) -> Result<BTreeMap<FileNumber, Checked>> {
         let mut records: BTreeMap<FileNumber, FileRecord> = BTreeMap::new();
         for file in manifest.checkpoints.iter().flat_map(|checkpoint| &checkpoint.files) {
             let known = records.entry(file.number).or_insert(*file);
@@ -67,12 +88,42 @@ impl Check<'_> {
         for (number, record) in records {
             checked.insert(number, self.data_file(manifest, &record, loaded)?);
         }
-        let mut newer: Option<&Loaded<'_>> = None;
+        Ok(checked)
+    }
+
+    /// Checks every index entry that did not lead to a record, and says what damage comes to.
+    pub(super) fn documents(
+        &mut self,
+        manifest: &Manifest,
+        loaded: &[Loaded<'_>],
+        basis: &Basis,
+        checked: BTreeMap<FileNumber, Checked>,
+    ) -> Result<()> {
+        let judge = basis.judge(loaded);
+        let mut hit = BTreeSet::new();
         for at in loaded.iter().rev() {
             if at.readable < super::documents(&at.index) {
-                self.entries(at, newer, &checked)?;
+                self.entries(at, judge, &checked, &mut hit)?;
             }
-            newer = newer.or(Some(at));
+        }
+        for (number, file) in checked {
+            let path = number.path(self.dir);
+            if !file.is_there() {
+                let (severity, what) = if basis.needs(manifest, number) {
+                    (Severity::Lost, "the data file is missing")
+                } else {
+                    (
+                        Severity::Healable,
+                        "the data file is missing; the checkpoint that opening goes on from does not need it",
+                    )
+                };
+                self.report.add(severity, &path, None, what);
+            }
+            let is_needed = hit.contains(&number) || file.damages.deletions > 0;
+            let (severity, end) = consequence(!loaded.is_empty(), is_needed);
+            for (at, what) in file.damages.told {
+                self.report.add(severity, &path, Some(at), what + end);
+            }
         }
         Ok(())
     }
@@ -89,7 +140,7 @@ impl Check<'_> {
         let file = match open_file(disk, self.dir, database, record, preferred) {
             Ok(file) => file,
             Err(DataError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-                self.report.add(Severity::Lost, &path, None, "the data file is missing");
+                // How bad that is depends on who needs it.
                 return Ok(Checked { file: None, damages: Damages::default() });
             }
             Err(error) => return Err(error.into()),
@@ -99,8 +150,7 @@ impl Check<'_> {
             self.report.add(Severity::Healable, &path, Some(at), what);
         }
         let mut damages = Damages::default();
-        let has_index = !loaded.is_empty();
-        self.stripes(&file, &path, has_index, &mut damages)?;
+        self.stripes(&file, &path, &mut damages)?;
         let mut check = FileCheck {
             number: record.number,
             data_bytes: record.verified_len,
@@ -117,11 +167,10 @@ impl Check<'_> {
                         at.readable += u64::from(is_meant(at, &found));
                     }
                 }
-                Found::Damage(found) => {
-                    self.stretch(&file, &path, &found, has_index, &mut damages);
-                }
+                Found::Damage(found) => stretch(&file, &found, &mut damages),
             }
         }
+        damages.deletions = record.tombstones.saturating_sub(check.tombstones);
         let expected = (record.records, record.tombstones);
         if damages.unread.is_empty() && expected != (check.records, check.tombstones) {
             let what = format!(
@@ -134,13 +183,7 @@ impl Check<'_> {
         Ok(Checked { file: Some(file), damages })
     }
 
-    fn stripes(
-        &mut self,
-        file: &DataFile,
-        path: &Path,
-        has_index: bool,
-        damages: &mut Damages,
-    ) -> Result<()> {
+    fn stripes(&mut self, file: &DataFile, path: &Path, damages: &mut Damages) -> Result<()> {
         let layout = file.layout();
         let bytes = layout.geometry.stripe_bytes();
         for stripe in 0..file.complete_len() / bytes {
@@ -151,27 +194,27 @@ impl Check<'_> {
                 Condition::Repairable(_) => damages.repairable.push(begin..begin + bytes),
                 Condition::Lost(ranges) => damages.gone.extend(ranges.iter().cloned()),
             }
-            self.stripe(path, layout, stripe, &condition, has_index);
+            damages.told.extend(self.stripe(path, layout, stripe, &condition));
         }
         Ok(())
     }
 
-    /// Reports a stripe that is not sound.
+    /// Reports what parity makes again of a stripe that is not sound; answers what is gone.
     fn stripe(
         &mut self,
         path: &Path,
         layout: Layout,
         stripe: u64,
         condition: &Condition,
-        has_index: bool,
-    ) {
+    ) -> Vec<(u64, String)> {
         match condition {
-            Condition::Sound => {}
+            Condition::Sound => Vec::new(),
             Condition::Repairable(Part::Block(block)) => {
                 let what =
                     format!("block {block} of stripe {stripe} is damaged; parity makes it again");
                 let at = layout.block_start(stripe, *block);
                 self.report.add(Severity::Healable, path, Some(at), what);
+                Vec::new()
             }
             Condition::Repairable(Part::Parity) => {
                 let what = format!(
@@ -179,47 +222,19 @@ impl Check<'_> {
                 );
                 let at = layout.parity_start(stripe);
                 self.report.add(Severity::Healable, path, Some(at), what);
+                Vec::new()
             }
             Condition::Lost(ranges) => {
-                for range in ranges {
+                let told = ranges.iter().map(|range| {
                     let what = format!(
-                        "data {}..{} in stripe {stripe} is damaged and parity cannot make it again{}",
-                        range.start,
-                        range.end,
-                        consequence(has_index)
+                        "data {}..{} in stripe {stripe} is damaged and parity cannot make it again",
+                        range.start, range.end,
                     );
-                    let at = layout.file_offset(range.start);
-                    self.report.add(gone(has_index), path, Some(at), what);
-                }
+                    (layout.file_offset(range.start), what)
+                });
+                told.collect()
             }
         }
-    }
-
-    /// Notes a stretch that could not be read as records, and reports it unless its stripe was.
-    fn stretch(
-        &mut self,
-        file: &DataFile,
-        path: &Path,
-        found: &data::Damage,
-        has_index: bool,
-        damages: &mut Damages,
-    ) {
-        let range = &found.range;
-        damages.unread.push(range.clone());
-        let known = damages.repairable.iter().chain(&damages.gone);
-        if known.into_iter().any(|known| overlap(known, range)) {
-            return;
-        }
-        damages.gone.push(range.clone());
-        let what = format!(
-            "data {}..{} cannot be read as records: {}{}",
-            range.start,
-            range.end,
-            found.flaw,
-            consequence(has_index)
-        );
-        let at = file.layout().file_offset(range.start);
-        self.report.add(gone(has_index), path, Some(at), what);
     }
 
     /// A data file of a database without a MANIFEST: by what it says of itself.
@@ -238,7 +253,9 @@ impl Check<'_> {
             self.report.add(Severity::Healable, path, Some(*at), what);
         }
         for (stripe, condition) in &found.bad_stripes {
-            self.stripe(path, header.layout, *stripe, condition, false);
+            for (at, what) in self.stripe(path, header.layout, *stripe, condition) {
+                self.report.add(Severity::Lost, path, Some(at), what + WITHOUT_INDEX);
+            }
         }
         self.report.files.push(FileCheck {
             number: header.identity.number,
@@ -250,30 +267,35 @@ impl Check<'_> {
         Ok(())
     }
 
-    /// Looks at every entry of a checkpoint that a `newer` one does not share.
+    /// Looks at every entry of a checkpoint that the one which opening goes on from, `judge`, does not share. Notes
+    /// which files those are in that cannot be read.
     fn entries(
         &mut self,
         at: &Loaded<'_>,
-        newer: Option<&Loaded<'_>>,
+        judge: Option<&Loaded<'_>>,
         checked: &BTreeMap<FileNumber, Checked>,
+        hit: &mut BTreeSet<FileNumber>,
     ) -> Result<()> {
+        let other = judge.filter(|judge| judge.at != at.at);
         for record in &at.checkpoint.collections {
             let collection = record.collection;
             for (id, entry) in at.index.range(collection, Bound::Unbounded, Bound::Unbounded) {
-                let same = |newer: &&Loaded<'_>| {
-                    newer.index.get(collection, &id) == Some(Indexed::Live(entry))
+                let same = |other: &&Loaded<'_>| {
+                    other.index.get(collection, &id) == Some(Indexed::Live(entry))
                 };
-                if newer.as_ref().is_some_and(same) {
+                if other.as_ref().is_some_and(same) {
                     continue;
                 }
                 let expected = Expected { collection, id: &id, lsn: entry.lsn };
                 let Some(unread) = self.entry(&entry, &expected, checked)? else { continue };
-                if newer.is_none() {
+                hit.insert(entry.location.file);
+                if judge.is_some() && other.is_none() {
                     self.unread.insert((collection, id), unread);
                 } else {
                     let lsn = at.checkpoint.lsn;
                     let what = format!(
-                        "document {id} of collection {collection} at the older checkpoint {lsn}: {}",
+                        "document {id} of collection {collection} at the checkpoint {lsn}, which is there to fall \
+                         back upon: {}",
                         unread.why
                     );
                     self.report.add(Severity::Healable, &unread.path, unread.offset, what);
@@ -332,15 +354,29 @@ fn is_meant(at: &Loaded<'_>, found: &StoredRecord) -> bool {
     }
 }
 
-/// Data that is gone is needed or not: the index knows, if there is one.
-const fn gone(has_index: bool) -> Severity {
-    if has_index { Severity::Healable } else { Severity::Lost }
+/// Notes a stretch that could not be read as records, and what is to be said of it unless its stripe says it.
+fn stretch(file: &DataFile, found: &data::Damage, damages: &mut Damages) {
+    let range = &found.range;
+    damages.unread.push(range.clone());
+    let mut known = damages.repairable.iter().chain(&damages.gone);
+    if known.any(|known| overlap(known, range)) {
+        return;
+    }
+    damages.gone.push(range.clone());
+    let what =
+        format!("data {}..{} cannot be read as records: {}", range.start, range.end, found.flaw);
+    damages.told.push((file.layout().file_offset(range.start), what));
 }
 
-const fn consequence(has_index: bool) -> &'static str {
-    if has_index {
-        "; documents that it hits are named apart"
-    } else {
-        "; without an index nobody knows what it was"
+const WITHOUT_INDEX: &str = "; without an index nobody knows what it was";
+
+/// What it comes to that data is gone: the index knows who needs it, if there is one.
+const fn consequence(has_index: bool, is_needed: bool) -> (Severity, &'static str) {
+    match (has_index, is_needed) {
+        (false, _) => (Severity::Lost, WITHOUT_INDEX),
+        (true, true) => (Severity::Healable, "; documents that it hits are named apart"),
+        (true, false) => {
+            (Severity::Harmless, "; nothing needs what stood there, and compaction takes it away")
+        }
     }
 }

@@ -100,10 +100,11 @@ impl Check<'_> {
             let what = format!("the log does not open: {why}; `docdb repair --salvage` makes it");
             self.report.add(Severity::Lost, dir, None, what);
         }
-        if let Some((manifest, from)) = expected {
+        if let Some((manifest, _)) = expected {
             if found.database.is_some_and(|database| database != manifest.database) {
                 self.report.add(Severity::Lost, dir, None, "the log is of another database");
-            } else if refusal.is_none() && last < from {
+            } else if refusal.is_none() && last < manifest.newest().lsn {
+                let from = manifest.newest().lsn;
                 let what = format!(
                     "the log ends at LSN {last}, before the checkpoint at LSN {from}: it is \
                      incomplete or from an older copy"
@@ -120,7 +121,7 @@ impl Check<'_> {
         }
         let path = &segment.path;
         let end = match severity {
-            Severity::Healable => "; the checkpoint covers it",
+            Severity::Harmless | Severity::Healable => "; the checkpoint covers it",
             Severity::Lost => "",
         };
         if let Err(error) = &segment.header {

@@ -109,6 +109,8 @@ pub struct Problem {
 /// How bad a problem is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Severity {
+    /// Nothing needs what was there, and nothing reads it any more.
+    Harmless,
     /// Whatever the database needs of it is still there, or can be made again.
     Healable,
     /// Something that the database needs is gone, or nobody can tell that it is not.
@@ -120,7 +122,7 @@ pub enum Severity {
 pub enum Verdict {
     /// Every byte that counts is as it was written.
     Clean,
-    /// Something is damaged, and nothing is lost.
+    /// Something is damaged that is needed, and nothing is lost.
     Healable,
     /// Something is lost.
     Lost,
@@ -143,6 +145,7 @@ impl Severity {
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Harmless => "harmless",
             Self::Healable => "healable",
             Self::Lost => "lost",
         }
@@ -154,7 +157,7 @@ impl VerifyReport {
     #[must_use]
     pub fn verdict(&self) -> Verdict {
         match self.problems.iter().map(|problem| problem.severity).max() {
-            None => Verdict::Clean,
+            None | Some(Severity::Harmless) => Verdict::Clean,
             Some(Severity::Healable) => Verdict::Healable,
             Some(Severity::Lost) => Verdict::Lost,
         }

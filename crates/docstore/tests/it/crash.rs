@@ -12,7 +12,9 @@ use sim::seed::Seeds;
 use wal::FsyncMode;
 
 use crate::life::{Life, MODES, Note, STEPS, Step, open, tiny};
-use crate::survival::{Depth, Promises, check, nested_crashes, observe, power_lost};
+use crate::survival::{
+    Depth, Promises, check, doubly_damaged, nested_crashes, observe, power_lost,
+};
 
 /// Which moments of a sequence the machine is stopped at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +107,7 @@ fn all_sequences(mode: FsyncMode, floor: u64) {
     let options = tiny(mode, None);
     let times = sim::seed::times();
     ROT.with(|rot| rot.set((0, 0)));
+    doubly_damaged();
     // Modes that acknowledge before they sync leave more calls unsynced and so more states: they
     // get fewer of each moment.
     let factor = usize::try_from(times).expect("a small number");
@@ -137,9 +140,15 @@ fn all_sequences(mode: FsyncMode, floor: u64) {
     let (in_tail, in_stripes) = ROT.with(Cell::get);
     let rot =
         format!("rot found where parity does not reach: {in_tail}, where it does: {in_stripes}");
-    println!("mode={} threes={tried} of {} {total}; {rot}", mode.name(), threes.len());
+    let double = doubly_damaged();
+    println!(
+        "mode={} threes={tried} of {} {total}; {rot}; index and log damaged: {double}",
+        mode.name(),
+        threes.len()
+    );
     assert!(total.distinct > floor, "the enumeration shrank: {total}");
     assert!(in_tail > 0 && in_stripes > 0, "{rot}");
+    assert!(double > 0, "no log had a segment that a checkpoint covers");
 }
 
 thread_local! {

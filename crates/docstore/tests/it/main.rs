@@ -7,6 +7,7 @@ mod basics;
 mod crash;
 mod data;
 mod directory;
+mod double;
 mod endless;
 mod errors;
 mod export;

@@ -4,6 +4,7 @@
 //! hold one of them, whole, not older than the promise for this kind of crash; everything that can
 //! be asked must agree with it; and it must stay so, whatever comes next. Start with [`check`].
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,13 +12,15 @@ use std::sync::Arc;
 use base::clock::WallMs;
 use base::error::{Code, Coded as _};
 use base::words::{CollectionId, DocId, Lsn, Name};
+use docstore::data::Layout;
 use docstore::{
     CheckpointReport, DEFAULT_COLLECTION, Database, HealReport, Options, Result, ScanRequest,
-    Stored, Write,
+    Stored, Write, inspect_manifest,
 };
 use sim::VirtualClock;
 use sim::crash::{Limits, Mode, Point, Recorder, Report, enumerate, record};
 use sim::disk::{Crash, FaultDisk, Loss, Rot};
+use wal::inspect::{Role, SegmentInspection};
 
 use crate::life::{Model, Note, data_files, index_files, open, rot_data, told};
 use crate::world::{DIR, document};
@@ -214,6 +217,11 @@ pub(crate) fn check(
         survives(disk, clock, &seen, options)?;
         survives_damage(disk, clock, &seen, options)?;
         survives_without_index(disk, clock, &seen, options, promises.damaged)?;
+        // What stood at a damaged place in a data file, the log alone may have.
+        if !promises.damaged {
+            survives_without_index_and_log(disk, clock, &seen, options)?;
+            survives_without_newest(disk, clock, &seen, options)?;
+        }
         goes_on(disk, clock, &db, seen, options)?;
     }
     db.close().map_err(|error| format!("close: {}", told(&error)))
@@ -324,6 +332,88 @@ fn survives_without_index(
         }
     }
     Ok(())
+}
+
+thread_local! {
+    /// How often an index and the log that its checkpoint covers were damaged both.
+    static DOUBLE: Cell<u64> = const { Cell::new(0) };
+}
+
+/// How often an index and the log that its checkpoint covers were damaged both, since this was asked last.
+pub(crate) fn doubly_damaged() -> u64 {
+    DOUBLE.with(Cell::take)
+}
+
+/// What was served survives that the log is damaged where the newest checkpoint covers it, and that checkpoint's index
+/// beside it: the data files have everything that the two had.
+fn survives_without_index_and_log(
+    disk: &FaultDisk,
+    clock: &VirtualClock,
+    seen: &Seen,
+    options: &Options,
+) -> std::result::Result<(), String> {
+    let at_rest = disk.crash(&Crash::Kill);
+    let found = inspect_manifest(&at_rest.shared(), Path::new(DIR));
+    let manifest = found.and_then(|found| found.manifest).map_err(|error| told(&error))?;
+    let log = wal::inspect::inspect(&at_rest.shared(), &Path::new(DIR).join("log"), &mut |_| ())
+        .map_err(|error| error.to_string())?;
+    // The log may know of a checkpoint before only: then it still needs what is behind that one.
+    let known =
+        log.manifest.and_then(std::result::Result::ok).map_or(Lsn::ZERO, |log| log.replay_lsn);
+    let covered = manifest.newest().lsn.min(known);
+    let is_covered = |segment: &&SegmentInspection| {
+        segment.role == Role::Log && segment.lsns.is_some_and(|(_, to)| to <= covered)
+    };
+    let Some(segment) = log.segments.iter().rfind(is_covered) else { return Ok(()) };
+    let Some(index) = manifest.newest().index.last() else { return Ok(()) };
+    let flip = |path: PathBuf, offset| Rot::Flip { path, offset, mask: 1 };
+    at_rest.rot(&flip(segment.path.clone(), segment.end / 2)).expect("the file is there");
+    if let Err(error) = open(&at_rest.fork().shared(), clock, options) {
+        // A transaction that ends behind the checkpoint begins there.
+        let is_needed = error.code() == Code::WalCorrupt;
+        return if is_needed { Ok(()) } else { Err(format!("log alone: {}", told(&error))) };
+    }
+    let name = format!("{:016x}.idx", index.header.number);
+    at_rest.rot(&flip(Path::new(DIR).join(name), 20)).expect("the file is there");
+    DOUBLE.with(|count| count.set(count.get() + 1));
+    let failed = |error| format!("index and log: {}", told(&error));
+    let db = open(&at_rest.shared(), clock, options).map_err(failed)?;
+    same(seen, &observe(&db).map_err(failed)?, "after damage to an index and the log below")
+}
+
+/// What was served survives the loss of everything that the newest checkpoint has and the one before it has not: the log
+/// is kept for that.
+fn survives_without_newest(
+    disk: &FaultDisk,
+    clock: &VirtualClock,
+    seen: &Seen,
+    options: &Options,
+) -> std::result::Result<(), String> {
+    let at_rest = disk.crash(&Crash::Kill);
+    let found = inspect_manifest(&at_rest.shared(), Path::new(DIR));
+    let manifest = found.and_then(|found| found.manifest).map_err(|error| told(&error))?;
+    let [.., older, newest] = manifest.checkpoints.as_slice() else { return Ok(()) };
+    let index = newest.index.iter().filter(|file| !older.index.contains(file));
+    for file in index {
+        let path = Path::new(DIR).join(format!("{:016x}.idx", file.header.number));
+        at_rest.rot(&Rot::Remove { path }).expect("the file is there");
+    }
+    let layout = Layout { geometry: options.geometry, parity: options.parity };
+    for file in &newest.files {
+        let path = file.number.path(Path::new(DIR));
+        let before = older.files.iter().find(|before| before.number == file.number);
+        let rot = match before {
+            None => Rot::Remove { path },
+            Some(before) if before.verified_len < file.verified_len => {
+                Rot::Truncate { path, len: layout.file_offset(before.verified_len) }
+            }
+            Some(_) => continue,
+        };
+        at_rest.rot(&rot).expect("the file is there");
+    }
+    let failed = |error| format!("without the newest checkpoint: {}", told(&error));
+    let db = open(&at_rest.shared(), clock, options).map_err(failed)?;
+    same(seen, &observe(&db).map_err(failed)?, "without what the newest checkpoint has")
 }
 
 /// It takes a write and a collection, moves them to data files, and has them after power loss.
