@@ -77,13 +77,21 @@ fn ask(reader: &Reader) -> Result<()> {
     let text = r#"{"rank_by":[["s","desc"],["f","asc"]],"aggregate_by":{"n":["Sum","i"],"m":["Max","s"]},
         "group_by":["f"],"facets":["ss"]}"#;
     let query = Query::parse(Json::parse(text.as_bytes()).expect("JSON")).expect("a query");
-    let mut answer = Exhaustive::new(&schema, &query).expect("it fits");
-    let _ = answer.add_segment(reader, &all);
+    let scored =
+        r#"{"rank_by":["Sum",[["Attribute","i"],["Product",2,["s","Gte","b"]]]],"limit":3}"#;
+    let scored = Query::parse(Json::parse(scored.as_bytes()).expect("JSON")).expect("a query");
+    for query in [query, scored] {
+        let mut answer = Exhaustive::new(&schema, &query).expect("it fits");
+        let _ = answer.add_segment(reader, &all);
+    }
     let mut merged = Vec::new();
     let _ = merge(&schema, &[Input { reader, live: &all }], &IDENTITY, &mut merged);
     let rows: Vec<u32> = all.iter().collect();
-    let fields: Vec<_> = reader.fields().collect();
-    reader.rows_with(&rows, &fields)?;
+    for field in reader.fields() {
+        if let Some(column) = reader.column(field)? {
+            column.values(&rows)?;
+        }
+    }
     reader.ids()?.lsn_order()?;
     reader.ids()?.ids(&rows).map(|_| ())
 }
