@@ -16,7 +16,7 @@
 //! A panic of work on one index ends at that index, which is made again (`contain.rs`).
 //!
 //! Invariants:
-//! - An index has applied all changes of its collection up to the position of its database's [`Following`], and
+//! - An index has applied all changes of its collection up to the position of its database's `Following`, and
 //!   answers only positions that it has reached.
 //! - What is on disk of an index is derived. What cannot be used, whatever the reason, is made again of the documents;
 //!   until then there is no snapshot, and queries look at the documents.
