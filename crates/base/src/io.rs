@@ -208,6 +208,18 @@ pub trait File: Send + Sync + Debug {
     /// Whatever the system says.
     fn set_len(&self, len: u64) -> io::Result<()>;
 
+    /// Takes room on the volume for the bytes from `from` to `to`, and extends the file to `to`.
+    /// What is read there is zeros, or what was there. [`claim_range`] is for those who want the
+    /// room on any file system.
+    ///
+    /// # Errors
+    /// `Unsupported` where there is no such call; otherwise whatever the system says, after which
+    /// a part of the room may have been taken.
+    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        let _ = (from, to);
+        Err(io::ErrorKind::Unsupported.into())
+    }
+
     /// Asks that the next read of these bytes comes from the device and not from memory. Whole
     /// pages around the range may go with it. Bytes that were not synced stay in memory: call
     /// this after a successful sync.
@@ -226,6 +238,29 @@ pub trait File: Send + Sync + Debug {
 #[must_use]
 pub fn is_unreadable(error: &io::Error) -> bool {
     error.raw_os_error() == Some(rustix::io::Errno::IO.raw_os_error())
+}
+
+/// Whether there was no room for what was to be written: on the volume, in a quota, or because the
+/// file may not be larger (`RLIMIT_FSIZE`, or the largest file of the file system).
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    is_volume_full(error) || error.kind() == io::ErrorKind::FileTooLarge
+}
+
+/// The same, of what giving room back can help: the volume is full, or a quota is used up.
+#[must_use]
+pub fn is_volume_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
+/// Whether a call was not even tried because no more files can be open (`EMFILE`, `ENFILE`). Said
+/// of a sync of a directory, which begins with opening it: no sync says so, so that nothing is in
+/// doubt and the call may be made again.
+#[must_use]
+pub fn is_untried(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let untried = [Errno::MFILE.raw_os_error(), Errno::NFILE.raw_os_error()];
+    error.raw_os_error().is_some_and(|errno| untried.contains(&errno))
 }
 
 /// How often one call is repeated after `EINTR` or `EAGAIN` before giving up.
@@ -282,6 +317,18 @@ pub fn write_all_at(file: &dyn File, buf: &[u8], offset: u64) -> io::Result<()> 
         }
     }
     Ok(())
+}
+
+/// Makes sure that the bytes from `from` to `to`, behind the end of the file, have their room on the
+/// volume: by [`File::allocate`], or by writing zeros where there is no such call.
+///
+/// # Errors
+/// The system's; a part of the room may have been taken.
+pub fn claim_range(file: &dyn File, from: u64, to: u64) -> io::Result<()> {
+    match file.allocate(from, to) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => zero_range(file, from, to),
+        done => done,
+    }
 }
 
 /// Writes zeros from `from` to `to`, in pieces of at most 256 KiB.

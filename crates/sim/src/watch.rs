@@ -137,6 +137,10 @@ impl File for WatchedFile {
         self.file.set_len(len)
     }
 
+    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        self.file.allocate(from, to)
+    }
+
     fn evict(&self, from: u64, len: u64) -> io::Result<()> {
         self.file.evict(from, len)
     }

@@ -3,13 +3,15 @@
 //! Writing into blocks that are allocated and written makes a sync cheaper (no metadata changes)
 //! and a full disk something that is noticed before an LSN was given. A trimmed segment that
 //! nobody reads is reused as a spare: its old frames verify nowhere else, so it needs no zeros.
+//! Whether more may be claimed on a disk that is about to be full, [`Reserve`] says.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
-use base::io::{DiskRef, FileRef, Open, zero_range};
+use base::io::{DiskRef, FileRef, Open, is_full, zero_range};
 
-use crate::error::{Op, Result, WalError, is_full};
+use crate::error::{Op, Result, WalError};
+use crate::reserve::Reserve;
 use crate::segment::{self, FileName};
 use crate::sync::{Arc, Mutex, lock};
 
@@ -37,6 +39,7 @@ impl Spare {
 #[derive(Debug)]
 pub(crate) struct Claims {
     disk: DiskRef,
+    reserve: Option<Arc<Reserve>>,
     dir: PathBuf,
     state: Mutex<State>,
 }
@@ -49,9 +52,14 @@ struct State {
 
 impl Claims {
     /// `last_name` is the highest number among the names in use.
-    pub(crate) fn new(disk: DiskRef, dir: &Path, last_name: u64) -> Self {
+    pub(crate) fn new(
+        disk: DiskRef,
+        reserve: Option<Arc<Reserve>>,
+        dir: &Path,
+        last_name: u64,
+    ) -> Self {
         let state = State { ready: VecDeque::new(), last_name };
-        Self { disk, dir: dir.to_path_buf(), state: Mutex::new(state) }
+        Self { disk, reserve, dir: dir.to_path_buf(), state: Mutex::new(state) }
     }
 
     fn new_path(&self) -> PathBuf {
@@ -71,13 +79,26 @@ impl Claims {
     }
 
     /// Makes a zero-filled file of `size` bytes, its bytes durable (its name is not), without
-    /// putting it among the spares.
+    /// putting it among the spares: of what is free, and not of the last of it.
     pub(crate) fn make(&self, size: u64) -> Result<Spare> {
+        if let Some(reserve) = &self.reserve {
+            reserve.afford(size)?;
+        }
+        self.make_on(&self.disk, size)
+    }
+
+    /// The same for what frees space, and for opening a log: of the reserve where nothing is free.
+    pub(crate) fn make_of_reserve(&self, size: u64) -> Result<Spare> {
+        match &self.reserve {
+            Some(reserve) => self.make_on(&reserve.disk(), size),
+            None => self.make_on(&self.disk, size),
+        }
+    }
+
+    fn make_on(&self, disk: &DiskRef, size: u64) -> Result<Spare> {
         let path = self.new_path();
-        let file = self
-            .disk
-            .open(&path, Open::CreateNew)
-            .map_err(|e| refused(Op::Open, &path, size, e))?;
+        let file =
+            disk.open(&path, Open::CreateNew).map_err(|e| refused(Op::Open, &path, size, e))?;
         let filled = fill(&file, 0, size);
         if let Err((op, e)) = filled {
             self.discard(Spare { path: path.clone(), file, size });
@@ -124,19 +145,6 @@ impl Claims {
         self.put(Spare { path, file, size });
         Ok(())
     }
-
-    /// Makes the reserve's file a spare of this log.
-    pub(crate) fn take_reserve(&self, reserve: &Reserve) -> Result<Option<u64>> {
-        let path = self.new_path();
-        let Some(size) = reserve.give(&path)? else { return Ok(None) };
-        self.disk.sync_dir(&self.dir).map_err(|e| WalError::io(Op::Sync, &self.dir, e))?;
-        let file =
-            self.disk.open(&path, Open::Write).map_err(|e| WalError::io(Op::Open, &path, e))?;
-        let spare = Spare { path, file, size };
-        let capacity = spare.capacity();
-        self.put(spare);
-        Ok(Some(capacity))
-    }
 }
 
 fn fill(file: &FileRef, from: u64, to: u64) -> std::result::Result<(), (Op, std::io::Error)> {
@@ -152,97 +160,4 @@ fn fill(file: &FileRef, from: u64, to: u64) -> std::result::Result<(), (Op, std:
 
 fn refused(op: Op, path: &Path, bytes: u64, e: std::io::Error) -> WalError {
     if is_full(&e) { WalError::DiskFull { bytes } } else { WalError::io(op, path, e) }
-}
-
-/// One segment of space per data directory that only what frees space may use, so that a full
-/// disk can be emptied through the database itself.
-#[derive(Debug)]
-pub struct Reserve {
-    disk: DiskRef,
-    dir: PathBuf,
-    size: u64,
-    state: Mutex<bool>,
-}
-
-const RESERVE_NAME: &str = "reserve";
-
-impl Reserve {
-    /// Opens or makes the reserve of the data directory `dir`: a zero-filled file of `size` bytes
-    /// named `reserve`. On a disk that is full already it starts out used; [`Reserve::refill`]
-    /// makes it later.
-    ///
-    /// # Errors
-    /// The disk's, except that there is no room.
-    pub fn open(disk: &DiskRef, dir: &Path, size: u64) -> Result<Arc<Self>> {
-        let reserve = Self {
-            disk: DiskRef::clone(disk),
-            dir: dir.to_path_buf(),
-            size: size.max(segment::BYTES_MIN),
-            state: Mutex::new(false),
-        };
-        match reserve.refill() {
-            Ok(()) | Err(WalError::DiskFull { .. }) => Ok(Arc::new(reserve)),
-            Err(e) => Err(e),
-        }
-    }
-
-    fn path(&self) -> PathBuf {
-        self.dir.join(RESERVE_NAME)
-    }
-
-    /// Whether the reserve is there to be used.
-    #[must_use]
-    pub fn is_full(&self) -> bool {
-        *lock(&self.state)
-    }
-
-    /// Whether the volume has so much room that making the reserve again takes nothing from
-    /// those who write: twice its size.
-    pub(crate) fn has_room_again(&self) -> bool {
-        self.disk.space(&self.dir).is_ok_and(|space| space.available / 2 >= self.size)
-    }
-
-    /// Makes the reserve again after it was used.
-    ///
-    /// # Errors
-    /// `DiskFull` while there is no room; the disk's others.
-    pub fn refill(&self) -> Result<()> {
-        let mut full = lock(&self.state);
-        if *full {
-            return Ok(());
-        }
-        let path = self.path();
-        let fail = |op| {
-            let path = path.clone();
-            move |e| refused(op, &path, self.size, e)
-        };
-        let (file, have) = match self.disk.stat(&path).map_err(fail(Op::Open))? {
-            Some(stat) => (self.disk.open(&path, Open::Write), stat.len),
-            None => (self.disk.open(&path, Open::CreateNew), 0),
-        };
-        let file = file.map_err(fail(Op::Open))?;
-        if let Err((op, e)) = fill(&file, have.min(self.size), self.size) {
-            // A part of it would only take room that others can use.
-            if self.disk.remove_file(&path).is_err() {
-                tracing::warn!(path = %path.display(), "partial reserve left behind");
-            }
-            return Err(refused(op, &path, self.size, e));
-        }
-        self.disk.sync_dir(&self.dir).map_err(fail(Op::Sync))?;
-        *full = true;
-        Ok(())
-    }
-
-    /// Renames the reserve to `to`; `None` when it is used up.
-    fn give(&self, to: &Path) -> Result<Option<u64>> {
-        let mut full = lock(&self.state);
-        if !*full {
-            return Ok(None);
-        }
-        *full = false;
-        let path = self.path();
-        self.disk.rename(&path, to).map_err(|e| WalError::io(Op::Write, &path, e))?;
-        self.disk.sync_dir(&self.dir).map_err(|e| WalError::io(Op::Sync, &self.dir, e))?;
-        Ok(Some(self.size))
-    }
 }

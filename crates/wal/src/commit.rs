@@ -303,8 +303,8 @@ impl Queue {
         let last = Lsn(first.0 + u64::from(tx.len()) - 1);
         self.last_wall_ms = self.last_wall_ms.max(wall_ms);
         let committed = Committed { first, last, wall_ms: self.last_wall_ms };
-        let (bytes, frames_count) = (tx.bytes(), tx.len());
-        if tx.space_class() == Class::Reclaim {
+        let (bytes, frames_count, class) = (tx.bytes(), tx.len(), tx.space_class());
+        if class == Class::Reclaim {
             self.reserved = self.reserved.saturating_sub(bytes);
         }
         self.next_lsn = last.next();
@@ -338,6 +338,9 @@ impl Queue {
         );
         group.batch.lens.push(bytes);
         group.batch.wall_ms = committed.wall_ms;
+        if class == Class::Reclaim {
+            group.batch.class = class;
+        }
         group.batch.spool = spool;
         group.members.push(Member { committed, frames: frames_count, completion, since: now });
         Ticket { committed, fate: Arc::clone(&group.fate) }

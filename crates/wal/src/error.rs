@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::error::{Category, Code, Coded};
+use base::io::is_full;
 use base::words::Lsn;
 
 /// An I/O operation, as errors name it.
@@ -165,7 +166,7 @@ impl WalError {
         }
     }
 
-    /// Whether the system said that there is no room (`ENOSPC` or `EDQUOT`).
+    /// Whether the system said that there is no room (`ENOSPC`, `EDQUOT` or `EFBIG`).
     #[must_use]
     pub fn is_disk_full(&self) -> bool {
         match self {
@@ -240,8 +241,4 @@ impl Coded for WalError {
             | Self::Setting { .. } => self.code().category(),
         }
     }
-}
-
-pub(crate) fn is_full(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }

@@ -9,13 +9,13 @@ use base::io::DiskRef;
 use base::words::{Change, CollectionId, DatabaseId, DocId, Lsn};
 
 use crate::anchor::{Anchor, FileAnchor, LogState};
-use crate::claims::Reserve;
 use crate::commit::{Committed, Completion, Observer, State, Ticket};
 use crate::error::{Op, Result, WalError};
 use crate::frame::Kind;
 use crate::options::Options;
 use crate::reader::{Frame, Reader, Upto};
 use crate::recover::{self, Recovery};
+use crate::reserve::Reserve;
 use crate::segment::FileName;
 use crate::shared::Shared;
 use crate::stats::CommitStats;
@@ -33,6 +33,15 @@ pub struct Environment {
     pub clock: ClockRef,
     /// The data directory's reserve, if there is one.
     pub reserve: Option<Arc<Reserve>>,
+}
+
+impl Environment {
+    /// The disk for what frees space and for opening what is there: where there is no room it may
+    /// use the reserve.
+    #[must_use]
+    pub fn reclaiming(&self) -> DiskRef {
+        self.reserve.as_ref().map_or_else(|| DiskRef::clone(&self.disk), Reserve::disk)
+    }
 }
 
 /// One database's log, open for writing. Dropping it closes it.
@@ -327,6 +336,9 @@ impl Log {
         next.durable_lsn = next.durable_lsn.max(durable);
         self.shared.anchor.store(&next)?;
         *state = next;
+        drop(state);
+        self.shared.replayed.fetch_max(next.replay_lsn.0, Ordering::AcqRel);
+        self.shared.owe();
         Ok(())
     }
 

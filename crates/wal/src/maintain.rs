@@ -43,11 +43,11 @@ impl Shared {
             self.quietly(Writer::hint);
         }
         if idle >= self.cx.options.park_after {
-            self.refill_reserve();
             self.quietly(|writer| {
                 writer.park();
                 Ok(())
             });
+            self.refill_reserve();
             lock(&self.queue).release();
         }
     }
@@ -116,15 +116,15 @@ impl Shared {
         }
     }
 
-    /// Makes the reserve again when there is clearly room for it.
+    /// Makes the reserve whole again when there is room for it.
     pub(crate) fn refill_reserve(&self) {
         let Some(reserve) = &self.reserve else { return };
-        if reserve.is_full() || !reserve.has_room_again() {
-            return;
+        if let Err(error) = reserve.refill() {
+            tracing::debug!(%error, "the reserve is not refilled yet");
         }
-        match reserve.refill() {
-            Ok(()) => lock(&self.queue).reserved = 0,
-            Err(error) => tracing::debug!(%error, "the reserve is not refilled yet"),
+        self.owe();
+        if self.affords() {
+            lock(&self.queue).reserved = 0;
         }
     }
 

@@ -17,7 +17,7 @@ use base::words::Lsn;
 
 use crate::anchor::{Anchor, LogState};
 use crate::catalog::{Catalog, Segment};
-use crate::claims::{Claims, Reserve, Spare};
+use crate::claims::{Claims, Spare};
 use crate::error::{Damage, Op, Result, WalError};
 use crate::frame::{self, HEADER_BYTES, Seed};
 use crate::log::Environment;
@@ -73,7 +73,8 @@ pub(crate) fn open(
     })?;
     let state = anchor.load()?;
     let found = survey(&env.disk, dir, &state, Open::Write)?;
-    let claims = Arc::new(Claims::new(env.disk.clone(), dir, found.max_number));
+    let claims = Claims::new(env.disk.clone(), env.reserve.clone(), dir, found.max_number);
+    let claims = Arc::new(claims);
     let cx = Context {
         disk: env.disk.clone(),
         clock: env.clock.clone(),
@@ -88,7 +89,7 @@ pub(crate) fn open(
         empty(cx, &found, state)?
     } else {
         let walked = walk(&found, &state, &cx.options, replay)?;
-        settle(cx, &*anchor, &found, &walked, state, env.reserve.as_deref())?
+        settle(cx, &*anchor, &found, &walked, state)?
     };
     let Opened { cx, writer, state, wall_ms, recovery } = opened;
     for (sequence, path) in &found.quarantined {
@@ -137,7 +138,6 @@ fn settle(
     found: &Survey,
     walked: &Walk,
     mut state: LogState,
-    reserve: Option<&Reserve>,
 ) -> Result<Opened> {
     let pieces = &found.pieces;
     let mut recovery = Recovery {
@@ -168,7 +168,7 @@ fn settle(
         remove(&cx, replaced());
     }
     let split = split(&cx, pieces, walked)?;
-    let fresh = begin_fresh(&cx, pieces, walked, &split, found.max_sequence + 1, reserve)?;
+    let fresh = begin_fresh(&cx, pieces, walked, &split, found.max_sequence + 1)?;
     recovery.frames_rewritten = fresh.frames;
     state.newest_segment = fresh.segment.sequence;
     state.durable_lsn = walked.last;
@@ -281,7 +281,6 @@ fn begin_fresh(
     walked: &Walk,
     split: &Split,
     sequence: u64,
-    reserve: Option<&Reserve>,
 ) -> Result<Fresh> {
     let (mut frames, mut total) = (0, 0);
     suffix(cx, pieces, walked, |_, frame| {
@@ -292,7 +291,8 @@ fn begin_fresh(
     let size = (segment::HEADER_BYTES as u64 + total + tail)
         .next_multiple_of(segment::ALIGN)
         .max(segment::BYTES_MIN);
-    let spare = fresh_space(cx, reserve, size)?;
+    // A full disk must not keep a database from being opened: only an open one can be emptied.
+    let spare = cx.claims.make_of_reserve(size)?;
     let written = fill_fresh(cx, pieces, walked, split, sequence, &spare);
     let (end, chain) = match written {
         Ok(done) => done,
@@ -308,20 +308,6 @@ fn begin_fresh(
     let segment = Segment::new(sequence, first_lsn, path, size);
     segment.advance(end, walked.last);
     Ok(Fresh { segment, file: spare.file, end, chain, frames })
-}
-
-/// A file for the fresh segment: a full disk must not keep a database from being opened, because
-/// only an open one can be emptied.
-fn fresh_space(cx: &Context, reserve: Option<&Reserve>, size: u64) -> Result<Spare> {
-    let made = cx.claims.make(size);
-    let (Err(WalError::DiskFull { .. }), Some(reserve)) = (&made, reserve) else { return made };
-    if cx.claims.take_reserve(reserve)?.is_none() {
-        return made;
-    }
-    match cx.claims.take(size - segment::HEADER_BYTES as u64) {
-        Some(spare) => Ok(spare),
-        None => made,
-    }
 }
 
 fn fill_fresh(

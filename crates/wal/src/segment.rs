@@ -49,6 +49,11 @@ const SUFFIX: &str = ".wal";
 const SPARE: &str = "spare-";
 const SPOOL: &str = "spool-";
 
+/// Size of a segment with room for so many bytes of frames.
+pub(crate) const fn holding(frames: u64) -> u64 {
+    (frames + HEADER_BYTES as u64).next_multiple_of(ALIGN)
+}
+
 /// A decoded segment header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {

@@ -8,13 +8,14 @@ use base::clock::Instant;
 use base::words::Lsn;
 
 use crate::anchor::{Anchor, LogState};
-use crate::claims::{Reserve, Spare};
+use crate::claims::Spare;
 use crate::commit::{
     Claiming, Committed, Completion, Failures, Fate, Group, Grouping, Member, Observer, Queue,
     State, Ticket, error_of,
 };
 use crate::error::{Result, WalError};
 use crate::options::{Background, FsyncMode};
+use crate::reserve::{Debt, Reserve};
 use crate::segment;
 use crate::stats::Counters;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -54,6 +55,10 @@ pub(crate) struct Shared {
     pub(crate) counters: Counters,
     pub(crate) marks: Mutex<Marks>,
     pub(crate) reserve: Option<Arc<Reserve>>,
+    /// What a checkpoint may have to find room for, as the reserve knows it.
+    debt: Option<Debt>,
+    /// Where replay would start: what the manifest says.
+    pub(crate) replayed: AtomicU64,
     pub(crate) spools: AtomicU64,
     /// Given back when the log is closed.
     pub(crate) held: Mutex<Option<Box<dyn base::io::Lock>>>,
@@ -74,10 +79,16 @@ impl Shared {
         let last = writer.last();
         let mut queue = Queue::new(last, writer.room(), last_wall_ms);
         queue.last_activity = cx.clock.now();
-        Arc::new_cyclic(|me| Self {
+        if reserve.as_ref().is_some_and(|reserve| !reserve.is_whole()) {
+            // What a recovery has claimed on a full disk is for deletes first.
+            queue.reserved = queue.room;
+        }
+        let debt = reserve.as_ref().map(Debt::new);
+        let shared = Arc::new_cyclic(|me| Self {
             next_size: AtomicU64::new(writer.next_size()),
             cx,
             anchor,
+            replayed: AtomicU64::new(state.replay_lsn.0),
             state: Mutex::new(state),
             queue: Mutex::new(queue),
             entrance: Condvar::new(),
@@ -91,11 +102,14 @@ impl Shared {
             counters: Counters::default(),
             marks: Mutex::new(Marks::default()),
             reserve,
+            debt,
             spools: AtomicU64::new(0),
             held: Mutex::new(Some(held)),
             threads: Mutex::new(Vec::new()),
             me: Weak::clone(me),
-        })
+        });
+        shared.owe();
+        shared
     }
 
     /// A handle for a thread of the log's own.
@@ -264,35 +278,66 @@ impl Shared {
     fn claim(&self, bytes: u64, class: Class) -> Result<()> {
         let _one = lock(&self.claiming);
         loop {
+            self.owe();
+            let affords = self.affords();
             let missing = {
-                let queue = lock(&self.queue);
+                let mut queue = lock(&self.queue);
                 queue.admit(None)?;
+                if affords {
+                    queue.reserved = 0;
+                }
                 queue.missing(bytes, class)
             };
             if missing == 0 {
                 return Ok(());
             }
             let max = self.cx.options.segment_bytes_max;
-            let exact = (missing + segment::HEADER_BYTES as u64)
-                .next_multiple_of(segment::ALIGN)
-                .clamp(segment::BYTES_MIN, max);
+            let exact = segment::holding(missing).clamp(segment::BYTES_MIN, max);
             let wanted = exact.max(self.next_size.load(Ordering::Relaxed)).min(max);
-            let mut made = self.cx.claims.make(wanted);
-            if matches!(made, Err(WalError::DiskFull { .. })) && exact < wanted {
-                made = self.cx.claims.make(exact);
-            }
+            let made = largest(wanted, exact, |size| self.cx.claims.make(size));
+            let made = match (made, class) {
+                (Err(WalError::DiskFull { .. }), Class::Reclaim) => {
+                    // Room for many at once: a segment costs a name and two syncs. And for this one
+                    // whole: what is left of other segments may be too short for it.
+                    let least = exact.max(segment::holding(bytes).min(max));
+                    let most = least.max(self.cx.options.segment_bytes_first);
+                    let made = largest(most, least, |size| self.cx.claims.make_of_reserve(size));
+                    made.map(|spare| (spare, Class::Reclaim))
+                }
+                (made, _) => made.map(|spare| (spare, Class::Normal)),
+            };
             match made {
-                Ok(spare) => self.keep(spare),
-                Err(WalError::DiskFull { .. })
-                    if class == Class::Reclaim && self.take_reserve()? => {}
+                Ok((spare, whose)) => self.keep(spare, whose),
                 Err(WalError::DiskFull { .. }) => return Err(WalError::DiskFull { bytes }),
                 Err(e) => return Err(e),
             }
         }
     }
 
-    /// Adds claimed space. A log that was closed meanwhile has given its own back already.
-    fn keep(&self, spare: Spare) {
+    /// Whether what was claimed for deletes is anybody's: a checkpoint finds room for all of it, and
+    /// the reserve is whole.
+    pub(crate) fn affords(&self) -> bool {
+        self.reserve.as_ref().is_some_and(|reserve| reserve.afford(0).is_ok())
+    }
+
+    /// Says what a checkpoint may have to find room for: what the log has behind the last one, and
+    /// what may still be written into the space that it has claimed.
+    pub(crate) fn owe(&self) {
+        let Some(debt) = &self.debt else { return };
+        let done = Lsn(self.replayed.load(Ordering::Acquire));
+        let segments = self.cx.catalog.all();
+        let mut bytes = self.cx.claims.capacity();
+        if let Some((newest, sealed)) = segments.split_last() {
+            let room = newest.size().saturating_sub(newest.end());
+            bytes += if newest.last() > done { newest.size() } else { room };
+            let behind = sealed.iter().filter(|segment| segment.last() > done);
+            bytes += behind.map(|segment| segment.end()).sum::<u64>();
+        }
+        debt.set(bytes);
+    }
+
+    /// Adds claimed space, for these. A log that was closed meanwhile has given its own back already.
+    fn keep(&self, spare: Spare, whose: Class) {
         let mut queue = lock(&self.queue);
         if matches!(queue.state, State::Closed) {
             drop(queue);
@@ -300,16 +345,10 @@ impl Shared {
             return;
         }
         queue.room += spare.capacity();
+        if whose == Class::Reclaim {
+            queue.reserved += spare.capacity();
+        }
         self.cx.claims.put(spare);
-    }
-
-    fn take_reserve(&self) -> Result<bool> {
-        let Some(reserve) = &self.reserve else { return Ok(false) };
-        let mut queue = lock(&self.queue);
-        let Some(capacity) = self.cx.claims.take_reserve(reserve)? else { return Ok(false) };
-        queue.room += capacity;
-        queue.reserved += capacity;
-        Ok(true)
     }
 
     /// Claims the next segment's space before it is needed. Failing is not an error yet.
@@ -317,8 +356,9 @@ impl Shared {
         let _one = lock(&self.claiming);
         let open = matches!(lock(&self.queue).state, State::Open);
         if open && self.cx.claims.count() == 0 {
+            self.owe();
             match self.cx.claims.make(size) {
-                Ok(spare) => self.keep(spare),
+                Ok(spare) => self.keep(spare, Class::Normal),
                 Err(e) => tracing::debug!(error = %e, "no space claimed ahead"),
             }
         }
@@ -604,6 +644,9 @@ impl Shared {
         }
         let mut held = lock(&self.held);
         let first = held.take().is_some();
+        if let Some(debt) = &self.debt {
+            debt.set(0);
+        }
         match (closed, before) {
             (_, State::Poisoned(cause)) if first => Err(WalError::Poisoned { cause }),
             (Err(Fail::Refused(error) | Fail::Poison(error)), _) => Err(error),
@@ -684,6 +727,19 @@ impl Shared {
         drop(guard);
         self.followers.fetch_sub(1, Ordering::AcqRel);
         self.visible() >= lsn
+    }
+}
+
+/// Makes something of the size `most`, or of a smaller one where there is no room for that: of the
+/// size `least` at the end, but not at once, because every segment costs a name and two syncs.
+fn largest(most: u64, least: u64, make: impl Fn(u64) -> Result<Spare>) -> Result<Spare> {
+    let between = (most / 16).next_multiple_of(segment::ALIGN).max(least);
+    match make(most) {
+        Err(WalError::DiskFull { .. }) if least < most => match make(between) {
+            Err(WalError::DiskFull { .. }) if least < between => make(least),
+            made => made,
+        },
+        made => made,
     }
 }
 

@@ -162,7 +162,12 @@ impl Shared {
             && size.is_multiple_of(crate::segment::ALIGN)
             && self.cx.claims.count() == 0;
         let nobody = Arc::into_inner(segment).is_some();
-        let outcome = if wanted && nobody {
+        // What is written into it needs room in data files, too.
+        let affords = || {
+            self.owe();
+            self.reserve.as_ref().is_none_or(|reserve| reserve.afford(size).is_ok())
+        };
+        let outcome = if wanted && nobody && affords() {
             let mut queue = lock(&self.queue);
             let recycled = self.cx.claims.recycle(&path, size);
             if recycled.is_ok() {

@@ -9,14 +9,17 @@
 //!   the failure. When that fails too, or any sync fails, the log is poisoned.
 //! - No byte of a transaction is written before all the space that it needs is claimed: a full
 //!   disk refuses, it never poisons (`large` for those that need more than one segment).
+//! - Nothing is written behind the end that the header of a begun segment names, be its name durable
+//!   or not: after a crash that header may be the newest, and what is behind the end is no part of
+//!   the log then.
 
 mod large;
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use base::clock::ClockRef;
-use base::io::{DiskRef, FileRef, write_all_at, zero_range};
+use base::io::{DiskRef, FileRef, is_untried, write_all_at, zero_range};
 use base::words::{DatabaseId, Lsn};
 
 use crate::catalog::{Catalog, Segment};
@@ -26,7 +29,7 @@ use crate::frame::{self, HEADER_BYTES, Header, Kind, Place, Seed};
 use crate::options::{FsyncMode, Options};
 use crate::segment::{self, FileName};
 use crate::sync::{Arc, Mutex, lock};
-use crate::transaction::{Spool, frame_len};
+use crate::transaction::{Class, Spool, frame_len};
 
 /// Claimed bytes that a log without writes keeps behind its last frame.
 pub(crate) const IDLE_TAIL_BYTES: u64 = 32 * 1024;
@@ -53,6 +56,8 @@ pub(crate) struct Batch {
     pub(crate) first: Lsn,
     /// Wall time of a spooled transaction.
     pub(crate) wall_ms: u64,
+    /// Which space it may use: that of its member that may use most.
+    pub(crate) class: Class,
 }
 
 #[derive(Debug)]
@@ -72,6 +77,14 @@ impl Active {
     fn room(&self) -> u64 {
         self.size.saturating_sub(self.offset)
     }
+}
+
+/// A segment that has its header and its name, which is not known to be durable.
+#[derive(Debug)]
+struct Begun {
+    spare: Spare,
+    header: segment::Header,
+    path: PathBuf,
 }
 
 /// Where the log ends when no segment is active: what the next segment's header will name.
@@ -123,6 +136,11 @@ pub(crate) struct Writer {
     tail: Tail,
     next_sequence: u64,
     next_size: u64,
+    /// A segment whose name could not be made durable because no more files could be open. The
+    /// next write begins with that.
+    begun: Option<Begun>,
+    /// Which space the batch that is being written may use.
+    class: Class,
     /// Segments claimed for the transaction that is being written.
     ahead: VecDeque<Spare>,
     /// Sealed segments that were not synced yet (`interval` and `none`).
@@ -147,6 +165,8 @@ impl Writer {
             tail,
             next_sequence,
             next_size,
+            begun: None,
+            class: Class::Normal,
             ahead: VecDeque::new(),
             unsynced: Vec::new(),
             last,
@@ -175,7 +195,10 @@ impl Writer {
 
     /// Claimed bytes behind the last frame.
     pub(crate) fn room(&self) -> u64 {
-        self.active.as_ref().map_or(0, Active::room)
+        match &self.begun {
+            Some(begun) => begun.spare.capacity(),
+            None => self.active.as_ref().map_or(0, Active::room),
+        }
     }
 
     /// Size of the next segment to claim, when it is time to.
@@ -202,7 +225,9 @@ impl Writer {
         let Some(first) = lens.first().copied() else { return Ok((0, 0)) };
         let lsn = self.last.next();
         self.parked = false;
+        self.class = batch.class;
         self.wall_ms = self.wall_ms.max(batch.wall_ms);
+        self.enter()?;
         if first > self.room() && first <= self.largest() {
             self.rotate(lsn, first)?;
         }
@@ -305,36 +330,57 @@ impl Writer {
             None => self.claim(need, self.next_size, need).map_err(Fail::Refused)?,
         };
         debug_assert!(spare.capacity() >= need, "it was claimed or chosen for this");
-        let sequence = self.next_sequence;
+        debug_assert!(self.begun.is_none(), "a write enters what was begun first");
+        let header = self.header(first_lsn);
+        self.begun = Some(self.begin(spare, header)?);
+        self.enter()
+    }
+
+    /// The header of the next segment, whose first frame will be `first_lsn`.
+    fn header(&self, first_lsn: Lsn) -> segment::Header {
         let tail = self.tail_now();
-        let header = segment::Header {
+        segment::Header {
             database: self.cx.database,
-            sequence,
+            sequence: self.next_sequence,
             first_lsn,
             previous: tail.sequence,
             previous_end: tail.end,
             hint: self.durable,
             created_ms: self.cx.clock.wall().0.max(self.wall_ms),
             chain: tail.chain,
-        };
-        let path = FileName::Segment(sequence).path(&self.cx.dir);
+        }
+    }
+
+    /// Makes the name of a segment that was begun durable, and goes on in it.
+    fn enter(&mut self) -> Result<(), Fail> {
+        let Some(begun) = self.begun.take() else { return Ok(()) };
+        if !planted!(self.cx.options, NoDirectorySync)
+            && let Err(e) = self.cx.disk.sync_dir(&self.cx.dir)
+        {
+            if is_untried(&e) {
+                // Nothing is in doubt: the next write tries it.
+                self.begun = Some(begun);
+                return Err(Fail::Refused(WalError::io(Op::Open, &self.cx.dir, e)));
+            }
+            return Err(Fail::Poison(WalError::io(Op::Sync, &self.cx.dir, e)));
+        }
+        let Begun { spare, header, path } = begun;
         if let Some(old) = &self.active
             && self.durable < self.last
         {
             self.unsynced.push((FileRef::clone(&old.file), old.segment.path.clone()));
         }
-        let spare = self.begin(spare, &header, &path)?;
         self.show();
-        let segment = Segment::new(sequence, first_lsn, path, spare.size);
+        let segment = Segment::new(header.sequence, header.first_lsn, path, spare.size);
         self.cx.catalog.push(Arc::clone(&segment));
         self.active = Some(Active {
             segment,
             file: spare.file,
-            seed: Seed::of(&self.cx.options, self.cx.database, sequence),
+            seed: Seed::of(&self.cx.options, self.cx.database, header.sequence),
             size: spare.size,
             offset: segment::HEADER_BYTES as u64,
-            chain: tail.chain,
-            solid: (segment::HEADER_BYTES as u64, tail.chain),
+            chain: header.chain,
+            solid: (segment::HEADER_BYTES as u64, header.chain),
         });
         self.tail = Tail::default();
         self.next_sequence += 1;
@@ -342,18 +388,32 @@ impl Writer {
         Ok(())
     }
 
+    /// Has the header of a segment that was begun name the end as it is now, durably.
+    fn name_end_again(&mut self) -> Result<(), WalError> {
+        let header = self.header(self.last.next());
+        let Some(begun) = &mut self.begun else { return Ok(()) };
+        begun.header = header;
+        let (file, path) = (&begun.spare.file, &begun.path);
+        write_all_at(&**file, &header.encode(), 0).map_err(|e| WalError::io(Op::Write, path, e))?;
+        file.sync_data().map_err(|e| WalError::io(Op::Sync, path, e))
+    }
+
     /// Claims a segment of `size` bytes, or more where a frame of `frame` bytes needs it. A full
     /// disk may still have room for a smaller one, as long as the `left` bytes that are to be
     /// written fit into it.
     fn claim(&self, frame: u64, size: u64, left: u64) -> Result<Spare, WalError> {
-        let holding =
-            |bytes: u64| (bytes + segment::HEADER_BYTES as u64).next_multiple_of(segment::ALIGN);
-        let wanted = size.max(holding(frame));
-        match self.cx.claims.make(wanted) {
-            Err(WalError::DiskFull { .. }) if holding(left) < wanted => {
-                self.cx.claims.make(holding(left))
-            }
+        let wanted = size.max(segment::holding(frame));
+        let least = segment::holding(left).max(segment::BYTES_MIN);
+        let made = match self.cx.claims.make(wanted) {
+            Err(WalError::DiskFull { .. }) if least < wanted => self.cx.claims.make(least),
             made => made,
+        };
+        match (made, self.class) {
+            // There was room for it by its bytes: the ends of segments do not keep it out.
+            (Err(WalError::DiskFull { .. }), Class::Reclaim) => {
+                self.cx.claims.make_of_reserve(least.min(wanted))
+            }
+            (made, _) => made,
         }
     }
 
@@ -363,8 +423,9 @@ impl Writer {
         size.saturating_mul(2).clamp(options.segment_bytes_first, options.segment_bytes_max)
     }
 
-    /// Writes the header into a spare and gives it its name, each durable before the next step.
-    fn begin(&self, spare: Spare, header: &segment::Header, path: &Path) -> Result<Spare, Fail> {
+    /// Writes the header into a spare, durably, and gives it its name.
+    fn begin(&self, spare: Spare, header: segment::Header) -> Result<Begun, Fail> {
+        let path = FileName::Segment(header.sequence).path(&self.cx.dir);
         if let Err(e) = write_all_at(&*spare.file, &header.encode(), 0) {
             let error = WalError::io(Op::Write, &spare.path, e);
             self.cx.claims.discard(spare);
@@ -373,18 +434,12 @@ impl Writer {
         if let Err(e) = spare.file.sync_data() {
             return Err(Fail::Poison(WalError::io(Op::Sync, &spare.path, e)));
         }
-        if let Err(e) = self.cx.disk.rename(&spare.path, path) {
+        if let Err(e) = self.cx.disk.rename(&spare.path, &path) {
             let error = WalError::io(Op::Write, &spare.path, e);
             self.cx.claims.discard(spare);
             return Err(Fail::Refused(error));
         }
-        if planted!(self.cx.options, NoDirectorySync) {
-            return Ok(spare);
-        }
-        match self.cx.disk.sync_dir(&self.cx.dir) {
-            Ok(()) => Ok(spare),
-            Err(e) => Err(Fail::Poison(WalError::io(Op::Sync, &self.cx.dir, e))),
-        }
+        Ok(Begun { spare, header, path })
     }
 
     fn tail_now(&self) -> Tail {
@@ -498,6 +553,7 @@ impl Writer {
 
     /// Syncs, writes the closing frame and cuts the file behind it.
     pub(crate) fn close(&mut self) -> Result<(), Fail> {
+        self.enter()?;
         self.sync()?;
         self.write_hint(Kind::Close)?;
         self.sync()?;

@@ -60,12 +60,17 @@ impl Category {
 
     fn of_errno(errno: Errno) -> Category {
         match errno {
-            Errno::AGAIN | Errno::NOMEM | Errno::TIMEDOUT | Errno::INTR | Errno::BUSY => {
-                Self::Transient
-            }
+            Errno::AGAIN
+            | Errno::NOMEM
+            | Errno::TIMEDOUT
+            | Errno::INTR
+            | Errno::BUSY
+            | Errno::MFILE
+            | Errno::NFILE => Self::Transient,
             Errno::IO
             | Errno::NOSPC
             | Errno::DQUOT
+            | Errno::FBIG
             | Errno::ROFS
             | Errno::NODEV
             | Errno::NXIO
@@ -91,7 +96,10 @@ impl Category {
             | Kind::TimedOut
             | Kind::Interrupted
             | Kind::ResourceBusy => Self::Transient,
-            Kind::StorageFull | Kind::QuotaExceeded | Kind::ReadOnlyFilesystem => Self::Critical,
+            Kind::StorageFull
+            | Kind::QuotaExceeded
+            | Kind::FileTooLarge
+            | Kind::ReadOnlyFilesystem => Self::Critical,
             Kind::ConnectionRefused
             | Kind::ConnectionReset
             | Kind::ConnectionAborted
@@ -124,6 +132,7 @@ mod tests {
             (Errno::IO, Critical),
             (Errno::NOSPC, Critical),
             (Errno::DQUOT, Critical),
+            (Errno::FBIG, Critical),
             (Errno::CONNRESET, Network),
         ] {
             let error = io::Error::from_raw_os_error(errno.raw_os_error());

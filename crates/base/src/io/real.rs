@@ -171,6 +171,20 @@ impl File for RealFile {
         self.0.set_len(len)
     }
 
+    #[cfg(target_os = "linux")]
+    fn allocate(&self, from: u64, to: u64) -> io::Result<()> {
+        use rustix::fs::{FallocateFlags, fallocate};
+        use rustix::io::{Errno, retry_on_intr};
+        let len = to.saturating_sub(from);
+        if len == 0 {
+            return Ok(());
+        }
+        match retry_on_intr(|| fallocate(&self.0, FallocateFlags::empty(), from, len)) {
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+            done => Ok(done?),
+        }
+    }
+
     fn evict(&self, from: u64, len: u64) -> io::Result<()> {
         drop_pages(&self.0, from, len)
     }
@@ -229,6 +243,24 @@ mod tests {
         for path in [file, lock] {
             assert_eq!(fs::metadata(path).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn claimed_bytes_have_their_room_and_are_zeros_behind_what_was_there() {
+        use std::os::unix::fs::MetadataExt;
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = RealDisk.open(&path, Open::CreateNew).unwrap();
+        file.write_at(b"abc", 0).unwrap();
+        crate::io::claim_range(&*file, 3, 300_000).unwrap();
+        let mut bytes = vec![1; 300_000];
+        crate::io::read_exact_at(&*file, &mut bytes, 0).unwrap();
+        assert_eq!(bytes.get(..3), Some(&b"abc"[..]));
+        assert!(bytes.iter().skip(3).all(|byte| *byte == 0));
+        let found = fs::metadata(&path).unwrap();
+        assert_eq!(found.len(), 300_000);
+        assert!(found.blocks() * 512 >= 300_000, "it is a hole");
+        crate::io::claim_range(&*file, 300_000, 300_000).unwrap();
     }
 
     #[test]

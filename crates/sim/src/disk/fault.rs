@@ -42,6 +42,9 @@ pub enum Effect {
     Eintr,
     /// `EAGAIN`.
     Eagain,
+    /// `EMFILE`: there is no descriptor to open anything with. A sync of a directory that fails with
+    /// it was never tried, and leaves everything as it was.
+    Emfile,
     /// Half of a read or write of two bytes or more is done; any other call is done whole.
     Short,
 }
@@ -55,6 +58,7 @@ impl Effect {
             Self::Edquot => Errno::DQUOT,
             Self::Eintr => Errno::INTR,
             Self::Eagain => Errno::AGAIN,
+            Self::Emfile => Errno::MFILE,
             Self::Short => return None,
         };
         Some(errno.into())
@@ -63,8 +67,8 @@ impl Effect {
 
 /// A fault to come.
 ///
-/// A failed call does nothing, with one exception: a failed sync, whatever its error, marks the
-/// pages it covered clean without writing them, so that no later sync makes them durable.
+/// A failed call does nothing, with one exception: a failed sync, whatever its error but `EMFILE`,
+/// marks the pages it covered clean without writing them, so that no later sync makes them durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
     /// Which calls count.

@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use base::io::{Disk, Entry, EntryKind, File, FileRef, Lock, Open, Space, Stat};
+use base::io::{Disk, Entry, EntryKind, File, FileRef, Lock, Open, Space, Stat, is_untried};
 use rustix::io::Errno;
 
 use super::call::{Call, Op};
@@ -49,7 +49,9 @@ impl FaultDisk {
         let limit = if effect.is_some() { request.len.div_ceil(2) } else { request.len };
         let done = match effect.and_then(super::Effect::error) {
             Some(error) => {
-                core.sync_failed(request);
+                if !is_untried(&error) {
+                    core.sync_failed(request);
+                }
                 Err(error)
             }
             None => work(&mut core, limit),

@@ -149,7 +149,8 @@ impl Fresh<'_> {
         let gaps = self.gaps();
         let bytes = self.plan.tail_bytes + (gaps.len() * GAP_BYTES) as u64;
         let size = (segment::HEADER_BYTES as u64 + bytes).next_multiple_of(segment::ALIGN);
-        let claims = Claims::new(DiskRef::clone(self.disk), self.dir, self.sources.max_number);
+        let claims =
+            Claims::new(DiskRef::clone(self.disk), None, self.dir, self.sources.max_number);
         let spare = claims.make(size.max(segment::BYTES_MIN))?;
         if let Err(e) = self.fill(&spare, &gaps) {
             claims.discard(spare);

@@ -4,7 +4,7 @@
 //! - Every segment that the transaction will begin is claimed before its first byte is written, so
 //!   that a full disk refuses it whole. How its frames fall into segments is worked out beforehand
 //!   for this: [`Layout::add`] does what [`Writer::spread`] will do, frame by frame.
-//! - What fails after that is I/O. While it has begun no segment, its frames are taken back.
+//! - What fails after that is I/O. While it has entered no segment, its frames are taken back.
 //!   Afterwards the log is poisoned: the begun segment's name is durable and the manifest may know
 //!   it, so it cannot be taken back, and half a transaction must not be written behind.
 
@@ -124,7 +124,14 @@ impl Writer {
                 active.chain = chain;
                 active.solid = solid;
                 active.segment.forget_from(offset);
-                if len == 0 { Err(Fail::Refused(error)) } else { Err(self.take_back(len, error)) }
+                if len == 0 {
+                    return Err(Fail::Refused(error));
+                }
+                // A segment that was begun names an end behind frames that are about to go.
+                match self.name_end_again() {
+                    Ok(()) => Err(self.take_back(len, error)),
+                    Err(_) => Err(Fail::Poison(error)),
+                }
             }
             (None, None) => Err(Fail::Refused(error)),
             _ => Err(Fail::Poison(error)),

@@ -47,7 +47,7 @@ const EFFECTS: [Effect; 6] =
     [Effect::Eio, Effect::Enospc, Effect::Edquot, Effect::Eintr, Effect::Eagain, Effect::Short];
 
 /// Runs the workload once per set of faults and says which of them broke something.
-fn sweep(mode: FsyncMode, least: u64, sets: impl Fn(u64) -> Vec<Vec<Fault>>) {
+fn sweep(mode: FsyncMode, least: u64, sets: impl Fn(u64) -> Vec<Vec<Fault>>) -> Count {
     let calls = run(mode, &[], &mut Count::default());
     let mut count = Count::default();
     let mut broken = Vec::new();
@@ -63,6 +63,7 @@ fn sweep(mode: FsyncMode, least: u64, sets: impl Fn(u64) -> Vec<Vec<Fault>>) {
     broken.truncate(20);
     assert!(broken.is_empty(), "{broken:#?}");
     assert!(count.runs >= least && count.errors > 0, "it shrank: {count:?}");
+    count
 }
 
 /// Every call, every effect, once and for good.
@@ -100,6 +101,21 @@ fn each_kind(_: u64) -> Vec<Vec<Fault>> {
                 let second = Fault::once(kind, nth + 1, effect);
                 sets.push(vec![Fault::once(kind, nth, effect), second]);
             }
+        }
+    }
+    sets
+}
+
+/// Nothing more can be opened from the n-th call of a kind on, once, twice or for good.
+fn each_opening(_: u64) -> Vec<Vec<Fault>> {
+    let mut sets = Vec::new();
+    for op in [Op::Open, Op::Create, Op::SyncDir, Op::List, Op::Lock] {
+        let kind = Calls::Only(op);
+        for nth in 1..=40 {
+            let once = |nth| Fault::once(kind, nth, Effect::Emfile);
+            sets.push(vec![once(nth)]);
+            sets.push(vec![once(nth), once(nth + 1)]);
+            sets.push(vec![Fault::forever(kind, nth, Effect::Emfile)]);
         }
     }
     sets
@@ -144,6 +160,14 @@ fn no_failing_call_breaks_a_promise_in_mode_none() {
 fn no_kind_of_call_that_keeps_failing_breaks_a_promise() {
     for mode in MODES {
         sweep(mode, 1000, each_kind);
+    }
+}
+
+#[test]
+fn a_want_of_descriptors_breaks_no_promise_and_poisons_nothing() {
+    for mode in MODES {
+        let count = sweep(mode, 500, each_opening);
+        assert_eq!(count.poisoned, 0, "{}: {count:?}", mode.name());
     }
 }
 

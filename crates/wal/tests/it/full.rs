@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use base::error::Code;
 use base::words::{CollectionId, DatabaseId, DocId, Lsn};
-use sim::disk::{Crash, FaultDisk, Loss};
+use sim::disk::{Calls, Crash, Effect, Fault, FaultDisk, Loss};
 use wal::{Class, Environment, FsyncMode, Log, Options, Reserve, WalError};
 
 use crate::world::{Content, DIR, MODES, clock, content, env, make_dir, put, small};
@@ -28,11 +28,14 @@ impl Full {
     }
 
     fn with(options: Options) -> Self {
+        Self::with_reserve(options, RESERVE)
+    }
+
+    fn with_reserve(options: Options, bytes: u64) -> Self {
         let disk = FaultDisk::new();
         make_dir(&disk.shared());
-        let reserve =
-            Reserve::open(&disk.shared(), Path::new("/"), RESERVE).expect("there is room");
-        assert!(reserve.is_full());
+        let reserve = Reserve::open(&disk.shared(), Path::new("/"), bytes);
+        assert!(reserve.is_whole());
         let env = Environment { reserve: Some(reserve), ..env(&disk.shared(), &clock()) };
         let database = DatabaseId::from_bytes([9; 16]);
         let log = Log::create(&env, Path::new(DIR), database, options.clone()).expect("room");
@@ -70,7 +73,8 @@ impl Full {
 
     /// Fills the disk: nothing more is claimed. Returns how many changes still found a place.
     fn fill(&mut self) -> u64 {
-        self.disk.set_capacity(Some(0));
+        let used = self.disk_used();
+        self.disk.set_capacity(Some(used));
         let mut written = 0;
         loop {
             let before = content(&self.log).expect("it can be read");
@@ -141,7 +145,7 @@ fn the_reserve_lets_what_frees_space_through_and_is_made_again() {
         full.fill();
         // Whatever is left of the claimed space: deletes go on until the reserve is used.
         let mut deletes = 0;
-        while full.reserve().is_full() {
+        while full.reserve().is_whole() {
             full.delete().expect("the reserve is there for it");
             deletes += 1;
             assert!(deletes < 200, "the reserve is never used");
@@ -155,12 +159,49 @@ fn the_reserve_lets_what_frees_space_through_and_is_made_again() {
         // Trimming gives space back; a part of it is reused at once.
         let trimmed = full.log.trim().expect("trimming needs no room");
         assert!(trimmed.segments > 0, "{trimmed:?}");
+        assert!(full.reserve().is_whole(), "made again when there is room");
         full.append(400).expect("the trimmed segments made room");
-        assert!(!full.reserve().is_full(), "there is not room for everything yet");
-        full.disk.set_capacity(Some(1 << 20));
-        full.log.trim().expect("the disk works");
-        assert!(full.reserve().is_full(), "made again when there is room");
-        full.append(1200).expect("there is room");
+    }
+}
+
+#[test]
+fn what_is_written_is_never_more_than_a_checkpoint_finds_room_for() {
+    for mode in MODES {
+        let full = Full::with_reserve(small(mode), RESERVE);
+        let used = full.disk_used();
+        let room = 64 * 4096;
+        full.disk.set_capacity(Some(used + room));
+        let mut written = 0;
+        let error = loop {
+            match full.log.append(&put(written, 500)) {
+                Ok(_) => written += 1,
+                Err(error) => break error,
+            }
+            assert!(written < 2000, "the disk is never full");
+        };
+        assert_eq!(error.code(), Code::DiskFull, "{error}");
+        let space = base::io::Disk::space(&full.disk, Path::new("/")).expect("no fault");
+        let log = full.log.status().bytes;
+        assert!(space.available >= log, "{}: {space:?} {log}", mode.name());
+        assert!(log > room / 4, "{}: {space:?} {log}", mode.name());
+        // What was moved away needs no room any more.
+        full.log.checkpoint(full.log.sync().expect("no fault")).expect("there is room");
+        full.log.append(&put(written, 500)).expect("there is room");
+    }
+}
+
+#[test]
+fn a_reserve_that_cannot_be_made_keeps_nobody_from_writing() {
+    let disk = FaultDisk::new();
+    make_dir(&disk.shared());
+    disk.inject(Fault::forever(Calls::Any, 1, Effect::Eio).under("/reserve"));
+    let reserve = Reserve::open(&disk.shared(), Path::new("/"), RESERVE);
+    assert!(!reserve.is_whole());
+    let env = Environment { reserve: Some(reserve), ..env(&disk.shared(), &clock()) };
+    let (database, options) = (DatabaseId::from_bytes([9; 16]), small(FsyncMode::Group));
+    let log = Log::create(&env, Path::new(DIR), database, options).expect("no fault of its own");
+    for n in 0..20 {
+        log.append(&put(n, 600)).expect("no fault of its own");
     }
 }
 

@@ -8,6 +8,7 @@
 
 mod basics;
 mod crash;
+mod descriptors;
 mod errors;
 mod fixtures;
 mod full;
