@@ -1,6 +1,7 @@
 //! Which positions readers hold on to.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::clock::Instant;
@@ -8,7 +9,8 @@ use base::words::Lsn;
 
 use crate::error::{Result, StoreError};
 
-/// Number of a snapshot of an open database; never reused while it is open.
+/// Number of a snapshot of an open database. No other snapshot of the process has it, of any database: whoever
+/// remembers one of a database that was closed since finds none, and never another's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SnapshotId(pub u64);
 
@@ -22,16 +24,18 @@ struct Held {
 #[derive(Debug, Default)]
 pub(crate) struct Snapshots {
     held: BTreeMap<u64, Held>,
-    last: u64,
     expired: u64,
 }
+
+/// The number that was given last. It stands in no file.
+static LAST: AtomicU64 = AtomicU64::new(0);
 
 impl Snapshots {
     /// Holds on to `lsn`.
     pub(crate) fn add(&mut self, lsn: Lsn, now: Instant) -> SnapshotId {
-        self.last += 1;
-        self.held.insert(self.last, Held { lsn, used: now });
-        SnapshotId(self.last)
+        let id = LAST.fetch_add(1, Ordering::Relaxed) + 1;
+        self.held.insert(id, Held { lsn, used: now });
+        SnapshotId(id)
     }
 
     /// The position of a snapshot, which lives for another `ttl` from now on.

@@ -81,8 +81,10 @@ impl std::fmt::Debug for Store {
 struct Known {
     id: DatabaseId,
     /// Locked while it is being opened, closed or dropped, which stops no other database.
-    open: Arc<Mutex<Open>>,
+    open: Slot,
 }
+
+type Slot = Arc<Mutex<Open>>;
 
 #[derive(Debug)]
 enum Open {
@@ -326,10 +328,18 @@ impl Store {
         is_closed && matches!(self.env.disk.stat(&self.path_of(known.id)), Ok(None))
     }
 
-    fn known(&self, name: &Name) -> Result<(DatabaseId, Arc<Mutex<Open>>)> {
+    fn known(&self, name: &Name) -> Result<(DatabaseId, Slot)> {
         let names = lock(&self.names);
         let known = names.get(name).map(|known| (known.id, Arc::clone(&known.open)));
         known.ok_or_else(|| self.missing(name))
+    }
+
+    /// The same of one database alone: one that was made under its name since is another.
+    fn known_with_id(&self, name: &Name, id: DatabaseId) -> Result<Slot> {
+        match self.known(name)? {
+            (known, open) if known == id => Ok(open),
+            _ => Err(StoreError::DbNotFound(name.clone())),
+        }
     }
 
     /// Why there is no database of a name that is not among those that are listed: `DbNotFound`, or the error of
@@ -359,7 +369,30 @@ impl Store {
     /// As [`Store::database`].
     pub fn database_with_report(&self, name: &Name) -> Result<(Database, Option<OpenReport>)> {
         let (id, open) = self.known(name)?;
-        let mut open = lock(&open);
+        self.open_slot(name, id, &open)
+    }
+
+    /// The same of the database of this identity alone: whoever remembers one gets no other that was made under its
+    /// name since.
+    ///
+    /// # Errors
+    /// As [`Store::database`].
+    pub fn database_with_id(
+        &self,
+        name: &Name,
+        id: DatabaseId,
+    ) -> Result<(Database, Option<OpenReport>)> {
+        let open = self.known_with_id(name, id)?;
+        self.open_slot(name, id, &open)
+    }
+
+    fn open_slot(
+        &self,
+        name: &Name,
+        id: DatabaseId,
+        open: &Mutex<Open>,
+    ) -> Result<(Database, Option<OpenReport>)> {
+        let mut open = lock(open);
         match &*open {
             Open::Yes(database) => Ok((database.clone(), None)),
             Open::Dropped => Err(StoreError::DbNotFound(name.clone())),
@@ -378,15 +411,16 @@ impl Store {
     /// `DbNotFound`, and as [`Database::close`].
     pub fn close_database(&self, name: &Name) -> Result<()> {
         let (_, open) = self.known(name)?;
-        let mut open = lock(&open);
-        match std::mem::replace(&mut *open, Open::Closed) {
-            Open::Yes(database) => database.close(),
-            Open::Closed => Ok(()),
-            Open::Dropped => {
-                *open = Open::Dropped;
-                Err(StoreError::DbNotFound(name.clone()))
-            }
-        }
+        close_slot(name, &open)
+    }
+
+    /// The same of the database of this identity alone.
+    ///
+    /// # Errors
+    /// As [`Store::close_database`]; `DbNotFound` when another has its name now.
+    pub fn close_with_id(&self, name: &Name, id: DatabaseId) -> Result<()> {
+        let open = self.known_with_id(name, id)?;
+        close_slot(name, &open)
     }
 
     /// Removes a database and everything in it, for good. A database made later under the same name
@@ -400,7 +434,23 @@ impl Store {
             return Err(StoreError::DefaultDatabase);
         }
         let (id, open) = self.known(name)?;
-        let mut open = lock(&open);
+        self.drop_slot(name, id, &open)
+    }
+
+    /// The same of the database of this identity alone: one that was made under its name since stays.
+    ///
+    /// # Errors
+    /// As [`Store::drop_database`]; `DbNotFound` when another has its name now.
+    pub fn drop_with_id(&self, name: &Name, id: DatabaseId) -> Result<()> {
+        if *name == default_name() {
+            return Err(StoreError::DefaultDatabase);
+        }
+        let open = self.known_with_id(name, id)?;
+        self.drop_slot(name, id, &open)
+    }
+
+    fn drop_slot(&self, name: &Name, id: DatabaseId, open: &Mutex<Open>) -> Result<()> {
+        let mut open = lock(open);
         match std::mem::replace(&mut *open, Open::Closed) {
             Open::Yes(database) => {
                 // What it could not write is about to be removed.
@@ -438,5 +488,17 @@ impl Store {
             result = result.and(closed);
         }
         result
+    }
+}
+
+fn close_slot(name: &Name, open: &Mutex<Open>) -> Result<()> {
+    let mut open = lock(open);
+    match std::mem::replace(&mut *open, Open::Closed) {
+        Open::Yes(database) => database.close(),
+        Open::Closed => Ok(()),
+        Open::Dropped => {
+            *open = Open::Dropped;
+            Err(StoreError::DbNotFound(name.clone()))
+        }
     }
 }

@@ -105,11 +105,12 @@ impl Engine {
         let served = self.database(name)?;
         if *name == docstore::default_name() {
             // The store says why not.
-            return Ok(self.store.drop_database(name)?);
+            return Ok(self.store.drop_with_id(name, served.id)?);
         }
         let before = std::mem::replace(&mut *served.write(), State::Dropped);
         let indexes = self.indexes.leave(served.id);
-        let dropped = self.store.drop_database(name);
+        // This one, whatever has its name by now.
+        let dropped = self.store.drop_with_id(name, served.id);
         drop(indexes);
         if let Err(error) = dropped {
             // Closed by the attempt, if it was open; the next request opens it again.
@@ -165,7 +166,7 @@ impl Engine {
         self.scheduler.hold(served.queue);
         // They keep the log, which closing trims.
         let indexes = self.indexes.leave(served.id);
-        let closed = self.store.close_database(&served.name);
+        let closed = self.store.close_with_id(&served.name, served.id);
         drop(indexes);
         {
             let mut state = served.write();

@@ -99,7 +99,7 @@ impl Engine {
 
     fn open_now(&self, served: &Arc<Served>) {
         let result = self.make_room(Some(served)).and_then(|()| {
-            let (database, report) = self.store.database_with_report(&served.name)?;
+            let (database, report) = self.store.database_with_id(&served.name, served.id)?;
             if let Some(report) = report {
                 self.note_opened(served, &report);
             }

@@ -158,3 +158,41 @@ fn a_manifest_of_another_database_is_none_of_this_one() {
         }
     }
 }
+
+#[test]
+fn what_is_asked_of_a_database_by_its_identity_never_befalls_another_of_its_name() {
+    let disk = with(&[]);
+    let store = open(&disk).unwrap();
+    let name = Name::new("shop").unwrap();
+    let old = store.create(&name).unwrap().id();
+    store.drop_with_id(&name, old).unwrap();
+    let new = store.create(&name).unwrap();
+    new.write(Write::upsert(DEFAULT_COLLECTION, id(7), document(1))).unwrap();
+    for late in [
+        store.drop_with_id(&name, old).unwrap_err(),
+        store.close_with_id(&name, old).unwrap_err(),
+        store.database_with_id(&name, old).unwrap_err(),
+    ] {
+        assert_eq!(late.code(), Code::DbNotFound, "{late}");
+    }
+    assert!(new.get(DEFAULT_COLLECTION, &id(7)).unwrap().is_some(), "it was not closed either");
+    store.close_with_id(&name, new.id()).unwrap();
+    has_its_document(&store, &name);
+    store.drop_with_id(&name, new.id()).unwrap();
+    assert_eq!(store.database(&name).unwrap_err().code(), Code::DbNotFound);
+}
+
+#[test]
+fn a_snapshot_of_a_database_that_was_closed_is_none_of_the_one_that_is_open() {
+    let disk = with(&[]);
+    let store = open(&disk).unwrap();
+    let before = store.database(&default_name()).unwrap();
+    before.write(Write::upsert(DEFAULT_COLLECTION, id(7), document(1))).unwrap();
+    let gone = before.snapshot().unwrap();
+    store.close_database(&default_name()).unwrap();
+    let now = store.database(&default_name()).unwrap();
+    let held = now.snapshot().unwrap();
+    let lost = now.get_at(gone, DEFAULT_COLLECTION, &id(7)).unwrap_err();
+    assert_eq!(lost.code(), Code::SnapshotExpired);
+    assert!(now.get_at(held, DEFAULT_COLLECTION, &id(7)).unwrap().is_some());
+}
