@@ -4,11 +4,12 @@
 //! never while the queue's is held. `leading` in the queue is the real lock on the writer: it is
 //! set under the queue's lock and held over I/O.
 
+mod room;
+
 use base::clock::Instant;
 use base::words::Lsn;
 
 use crate::anchor::{Anchor, LogState};
-use crate::claims::Spare;
 use crate::commit::{
     Claiming, Committed, Completion, Failures, Fate, Group, Grouping, Member, Observer, Queue,
     State, Ticket, error_of,
@@ -16,11 +17,10 @@ use crate::commit::{
 use crate::error::{Result, WalError};
 use crate::options::{Background, FsyncMode};
 use crate::reserve::{Debt, Reserve};
-use crate::segment;
 use crate::stats::Counters;
 use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use crate::sync::{Arc, Condvar, Mutex, MutexGuard, Weak, lock, thread, wait};
-use crate::transaction::{Class, Transaction};
+use crate::transaction::Transaction;
 use crate::trim::Marks;
 use crate::writer::{Context, Fail, Writer};
 
@@ -272,97 +272,6 @@ impl Shared {
         let mut queue = wait(&self.entrance, queue);
         queue.at_entrance -= 1;
         Ok(queue)
-    }
-
-    /// Claims space until `bytes` more of this class fit.
-    fn claim(&self, bytes: u64, class: Class) -> Result<()> {
-        let _one = lock(&self.claiming);
-        loop {
-            self.owe();
-            let affords = self.affords();
-            let missing = {
-                let mut queue = lock(&self.queue);
-                queue.admit(None)?;
-                if affords {
-                    queue.reserved = 0;
-                }
-                queue.missing(bytes, class)
-            };
-            if missing == 0 {
-                return Ok(());
-            }
-            let max = self.cx.options.segment_bytes_max;
-            let exact = segment::holding(missing).clamp(segment::BYTES_MIN, max);
-            let wanted = exact.max(self.next_size.load(Ordering::Relaxed)).min(max);
-            let made = largest(wanted, exact, |size| self.cx.claims.make(size));
-            let made = match (made, class) {
-                (Err(WalError::DiskFull { .. }), Class::Reclaim) => {
-                    // Room for many at once: a segment costs a name and two syncs. And for this one
-                    // whole: what is left of other segments may be too short for it.
-                    let least = exact.max(segment::holding(bytes).min(max));
-                    let most = least.max(self.cx.options.segment_bytes_first);
-                    let made = largest(most, least, |size| self.cx.claims.make_of_reserve(size));
-                    made.map(|spare| (spare, Class::Reclaim))
-                }
-                (made, _) => made.map(|spare| (spare, Class::Normal)),
-            };
-            match made {
-                Ok((spare, whose)) => self.keep(spare, whose),
-                Err(WalError::DiskFull { .. }) => return Err(WalError::DiskFull { bytes }),
-                Err(e) => return Err(e),
-            }
-        }
-    }
-
-    /// Whether what was claimed for deletes is anybody's: a checkpoint finds room for all of it, and
-    /// the reserve is whole.
-    pub(crate) fn affords(&self) -> bool {
-        self.reserve.as_ref().is_some_and(|reserve| reserve.afford(0).is_ok())
-    }
-
-    /// Says what a checkpoint may have to find room for: what the log has behind the last one, and
-    /// what may still be written into the space that it has claimed.
-    pub(crate) fn owe(&self) {
-        let Some(debt) = &self.debt else { return };
-        let done = Lsn(self.replayed.load(Ordering::Acquire));
-        let segments = self.cx.catalog.all();
-        let mut bytes = self.cx.claims.capacity();
-        if let Some((newest, sealed)) = segments.split_last() {
-            let room = newest.size().saturating_sub(newest.end());
-            bytes += if newest.last() > done { newest.size() } else { room };
-            let behind = sealed.iter().filter(|segment| segment.last() > done);
-            bytes += behind.map(|segment| segment.end()).sum::<u64>();
-        }
-        debt.set(bytes);
-    }
-
-    /// Adds claimed space, for these. A log that was closed meanwhile has given its own back already.
-    fn keep(&self, spare: Spare, whose: Class) {
-        let mut queue = lock(&self.queue);
-        if matches!(queue.state, State::Closed) {
-            drop(queue);
-            self.cx.claims.discard(spare);
-            return;
-        }
-        queue.room += spare.capacity();
-        if whose == Class::Reclaim {
-            queue.reserved += spare.capacity();
-        }
-        self.cx.claims.put(spare);
-    }
-
-    /// Claims the next segment's space before it is needed. Failing is not an error yet.
-    pub(crate) fn claim_ahead(&self, size: u64) {
-        let _one = lock(&self.claiming);
-        let open = matches!(lock(&self.queue).state, State::Open);
-        if open && self.cx.claims.count() == 0 {
-            self.owe();
-            match self.cx.claims.make(size) {
-                Ok(spare) => self.keep(spare, Class::Normal),
-                Err(e) => tracing::debug!(error = %e, "no space claimed ahead"),
-            }
-        }
-        lock(&self.queue).claiming = Claiming::No;
     }
 
     /// Writes the first group outside the lock, calls who leads the next, and wakes its members.
@@ -727,19 +636,6 @@ impl Shared {
         drop(guard);
         self.followers.fetch_sub(1, Ordering::AcqRel);
         self.visible() >= lsn
-    }
-}
-
-/// Makes something of the size `most`, or of a smaller one where there is no room for that: of the
-/// size `least` at the end, but not at once, because every segment costs a name and two syncs.
-fn largest(most: u64, least: u64, make: impl Fn(u64) -> Result<Spare>) -> Result<Spare> {
-    let between = (most / 16).next_multiple_of(segment::ALIGN).max(least);
-    match make(most) {
-        Err(WalError::DiskFull { .. }) if least < most => match make(between) {
-            Err(WalError::DiskFull { .. }) if least < between => make(least),
-            made => made,
-        },
-        made => made,
     }
 }
 

@@ -18,6 +18,9 @@ use crate::engine::EngineError;
 /// What is reserved for, as errors name it.
 const PURPOSE: &str = "request";
 
+/// Up to so many bytes a buffer of what comes grows by doubling.
+pub(super) const GROWN_BYTES: usize = 1024 * 1024;
+
 fn too_large(limit: u64) -> Failure {
     let what = format!("the body is larger than {limit} bytes, which is http.body_bytes_max");
     Failure::new(Code::PayloadTooLarge, what)
@@ -58,11 +61,28 @@ pub(super) async fn read(
             continue;
         }
         if all.is_empty() {
+            make_room(&mut all, first.len() + piece.len(), said, limit);
             all.extend_from_slice(&std::mem::take(&mut first));
         }
+        make_room(&mut all, piece.len(), said, limit);
         all.extend_from_slice(&piece);
     }
     Ok((if all.is_empty() { first } else { all.freeze() }, held))
+}
+
+/// Makes room for so many more bytes of a body, once: for as many as it says it has or, when it does not
+/// say and is long, for the most that it may have. What is not written to costs addresses and no memory,
+/// where a buffer that doubles holds the old and the new one at a time.
+fn make_room(all: &mut BytesMut, more: usize, said: Option<u64>, limit: u64) {
+    if all.capacity() - all.len() >= more {
+        return;
+    }
+    let needed = all.len() + more;
+    let whole = said.unwrap_or(if needed > GROWN_BYTES { limit } else { 0 });
+    // A body that says less than it has is refused before, by the parser of HTTP; one that is
+    // unpacked has more.
+    let whole = usize::try_from(whole.min(limit)).unwrap_or(needed).max(needed);
+    all.reserve(whole - all.len());
 }
 
 /// The next piece of a body; none at its end.
