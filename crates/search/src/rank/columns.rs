@@ -14,7 +14,8 @@ impl Scorer {
     /// The scores of `len` rows, given a column for each leaf, in the order of [`Scorer::leaves`].
     pub(crate) fn score_columns(&self, len: usize, leaves: &[Column]) -> Vec<f64> {
         let column = self.node().column(len, leaves);
-        column.iter().map(|score| score.unwrap_or(0.0)).collect()
+        // Zero has one sign, as there.
+        column.iter().map(|score| score.unwrap_or(0.0) + 0.0).collect()
     }
 }
 

@@ -81,6 +81,8 @@ fn a_defect_in_the_work_on_an_index_has_it_made_again() {
 fn where_the_log_cannot_be_read_documents_tell_what_it_does_not() {
     let world = World::new(|_| {});
     let books = world.make("books");
+    // Made before there is anything, so that its files lack what comes.
+    world.ready(books);
     world.upsert("books", 0..20, 1);
     world.ready(books);
     for (log, builds) in [(Readable::Perhaps, 1), (Readable::No, 2)] {
