@@ -302,14 +302,16 @@ pub(super) fn windows(
     rows: &RoaringBitmap,
     mut give: impl FnMut(&[u32]) -> Result<()>,
 ) -> Result<()> {
-    let mut buffer = vec![0; WINDOW_ROWS];
+    let mut window = Vec::with_capacity(WINDOW_ROWS);
     let mut rest = rows.iter();
     loop {
-        let window = rest.next_many(&mut buffer);
+        // One by one: `next_many` of roaring 0.12 overflows where all of 65,536 numbers are there.
+        window.clear();
+        window.extend(rest.by_ref().take(WINDOW_ROWS));
         if window.is_empty() {
             return Ok(());
         }
-        give(window)?;
+        give(&window)?;
     }
 }
 
@@ -330,5 +332,30 @@ impl Lookup {
             None => code as usize,
         };
         self.values.get(at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_give_every_row_once_and_in_order_however_many_there_are_on_end() {
+        let mut gaps: RoaringBitmap = (0..100_000).step_by(3).collect();
+        gaps.insert_range(131_072..262_144);
+        let full = RoaringBitmap::from_sorted_iter(0..200_000).expect("they are sorted");
+        let mut runs = full.clone();
+        runs.optimize();
+        for rows in [RoaringBitmap::new(), gaps, full, runs] {
+            let mut seen = Vec::new();
+            let give = |window: &[u32]| {
+                assert!(!window.is_empty() && window.len() <= WINDOW_ROWS);
+                seen.extend_from_slice(window);
+                Ok(())
+            };
+            windows(&rows, give).expect("nothing fails");
+            assert!(rows.iter().eq(seen.iter().copied()));
+            assert_eq!(seen.len() as u64, rows.len());
+        }
     }
 }
