@@ -233,6 +233,26 @@ pub trait File: Send + Sync + Debug {
     fn evict(&self, from: u64, len: u64) -> io::Result<()>;
 }
 
+/// Removes a directory with everything in it; says whether it was there. Links are removed and not
+/// followed. Durable when the directory around it is synced.
+///
+/// # Errors
+/// The disk's; what was removed until then stays so.
+pub fn remove_tree(disk: &dyn Disk, dir: &Path) -> io::Result<bool> {
+    if disk.stat(dir)?.is_none() {
+        return Ok(false);
+    }
+    for entry in disk.list(dir)? {
+        let path = dir.join(&entry.name);
+        match entry.kind {
+            EntryKind::Directory => drop(remove_tree(disk, &path)?),
+            EntryKind::File | EntryKind::Other => disk.remove_file(&path)?,
+        }
+    }
+    disk.remove_dir(dir)?;
+    Ok(true)
+}
+
 /// Whether the device said that it cannot give back what it holds (`EIO`): damage to the place
 /// that was read, as bytes that do not fit their checksum are.
 #[must_use]

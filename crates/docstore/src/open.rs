@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, RwLock};
 
-use base::io::{DiskRef, EntryKind, Lock};
+use base::io::{DiskRef, Lock};
 use base::memory::Budget;
 use base::words::{CollectionId, DatabaseId, Lsn, Name};
 use wal::{Environment, FileAnchor, Hold, Log};
@@ -357,18 +357,7 @@ pub(crate) fn beside(dir: &Path, suffix: &str) -> PathBuf {
 
 /// Removes a directory and what is in it, if it is there.
 pub(crate) fn remove_tree(disk: &DiskRef, dir: &Path) -> Result<()> {
-    let failed = |e| StoreError::io(Op::Write, dir, e);
-    if disk.stat(dir).map_err(failed)?.is_none() {
-        return Ok(());
-    }
-    for entry in disk.list(dir).map_err(failed)? {
-        let path = dir.join(&entry.name);
-        match entry.kind {
-            EntryKind::Directory => remove_tree(disk, &path)?,
-            EntryKind::File | EntryKind::Other => disk.remove_file(&path).map_err(failed)?,
-        }
-    }
-    disk.remove_dir(dir).map_err(failed)
+    base::io::remove_tree(&**disk, dir).map(drop).map_err(|e| StoreError::io(Op::Write, dir, e))
 }
 
 impl Inner {

@@ -24,7 +24,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use task::Ended;
-pub use task::{Refused, Task, TaskFailure, WhyRefused};
+pub use task::{Refused, Task, TaskFailure, WhyRefused, message as panic_message};
 
 use super::{Spawner, SystemSpawner};
 

@@ -19,7 +19,19 @@ use crate::engine::EngineError;
 const PURPOSE: &str = "request";
 
 /// Up to so many bytes a buffer of what comes grows by doubling.
-pub(super) const GROWN_BYTES: usize = 1024 * 1024;
+const GROWN_BYTES: usize = 1024 * 1024;
+/// How many times what it needs a longer one gets.
+const ROOM_TIMES: usize = 8;
+
+/// The room that a buffer of what comes gets when it needs so many bytes and will never have more than
+/// `most`. What is not written to costs addresses and no memory, where a buffer that doubles holds the
+/// old and the new one at a time; and what somebody only announces, or may send, must not cost much of those.
+pub(super) fn room(needed: usize, most: usize) -> usize {
+    if needed <= GROWN_BYTES {
+        return needed;
+    }
+    needed.saturating_mul(ROOM_TIMES).min(most).max(needed)
+}
 
 fn too_large(limit: u64) -> Failure {
     let what = format!("the body is larger than {limit} bytes, which is http.body_bytes_max");
@@ -61,28 +73,22 @@ pub(super) async fn read(
             continue;
         }
         if all.is_empty() {
-            make_room(&mut all, first.len() + piece.len(), said, limit);
+            make_room(&mut all, first.len() + piece.len(), limit);
             all.extend_from_slice(&std::mem::take(&mut first));
         }
-        make_room(&mut all, piece.len(), said, limit);
+        make_room(&mut all, piece.len(), limit);
         all.extend_from_slice(&piece);
     }
     Ok((if all.is_empty() { first } else { all.freeze() }, held))
 }
 
-/// Makes room for so many more bytes of a body, once: for as many as it says it has or, when it does not
-/// say and is long, for the most that it may have. What is not written to costs addresses and no memory,
-/// where a buffer that doubles holds the old and the new one at a time.
-fn make_room(all: &mut BytesMut, more: usize, said: Option<u64>, limit: u64) {
-    if all.capacity() - all.len() >= more {
-        return;
+/// Makes room for so many more bytes of a body that has at most `most`.
+fn make_room(all: &mut BytesMut, more: usize, most: u64) {
+    if all.capacity() - all.len() < more {
+        let needed = all.len() + more;
+        let most = usize::try_from(most).unwrap_or(usize::MAX);
+        all.reserve(room(needed, most) - all.len());
     }
-    let needed = all.len() + more;
-    let whole = said.unwrap_or(if needed > GROWN_BYTES { limit } else { 0 });
-    // A body that says less than it has is refused before, by the parser of HTTP; one that is
-    // unpacked has more.
-    let whole = usize::try_from(whole.min(limit)).unwrap_or(needed).max(needed);
-    all.reserve(whole - all.len());
 }
 
 /// The next piece of a body; none at its end.
@@ -105,5 +111,27 @@ pub(super) async fn next(body: &mut Body, patience: Duration) -> Result<Option<B
                 return Err(Failure::bad(what));
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_buffer_is_moved_seldom_and_never_gets_more_than_it_may_have() {
+        const MOST: usize = 64 << 20;
+        assert_eq!((room(100, MOST), room(GROWN_BYTES, MOST)), (100, GROWN_BYTES));
+        assert_eq!(room(2 << 20, MOST), 16 << 20);
+        assert_eq!((room(MOST, MOST), room(20 << 20, MOST)), (MOST, MOST));
+        assert_eq!(room(usize::MAX, MOST), usize::MAX);
+        let (mut all, mut moves) = (BytesMut::new(), 0);
+        for _ in 0..MOST >> 16 {
+            let before = all.capacity();
+            make_room(&mut all, 1 << 16, MOST as u64);
+            moves += u32::from(all.capacity() != before && before > GROWN_BYTES);
+            all.resize(all.len() + (1 << 16), 0);
+        }
+        assert!(moves <= 2 && all.capacity() < 2 * MOST, "{moves} {}", all.capacity());
     }
 }

@@ -128,17 +128,12 @@ impl Lines {
             self.is_too_long = true;
             self.part = Vec::new();
         } else {
-            self.make_room(bytes.len());
+            let needed = self.part.len() + bytes.len();
+            if needed > self.part.capacity() {
+                let room = body::room(needed, LINE_BYTES_MAX);
+                self.part.reserve(room - self.part.len());
+            }
             self.part.extend_from_slice(bytes);
-        }
-    }
-
-    /// Makes room for the longest line at once when the line is long: what is not written to costs no
-    /// memory, and a buffer that doubles holds the old and the new one at a time.
-    fn make_room(&mut self, more: usize) {
-        let needed = self.part.len() + more;
-        if needed > self.part.capacity() && needed > body::GROWN_BYTES {
-            self.part.reserve_exact(LINE_BYTES_MAX - self.part.len());
         }
     }
 

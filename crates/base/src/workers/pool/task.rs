@@ -127,7 +127,9 @@ fn contain(action: impl FnOnce()) {
     }
 }
 
-fn message(panic: &(dyn Any + Send)) -> Box<str> {
+/// What a panic says, at most [`MESSAGE_BYTES_MAX`] bytes of it.
+#[must_use]
+pub fn message(panic: &(dyn Any + Send)) -> Box<str> {
     let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (None, Some(text)) => text.as_str(),

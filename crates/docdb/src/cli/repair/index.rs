@@ -25,16 +25,21 @@ pub(super) fn run(
 ) -> io::Result<Done> {
     let rebuild =
         |in_doubt| rebuild_index(env, dir, &Options::default(), in_doubt).map_err(|e| coded(&e));
-    let mut report = rebuild(if arguments.yes { InDoubt::Accept } else { InDoubt::Refuse })?;
+    let remove = |report: &RebuildReport| remove_indexes(&*env.disk, dir, report.database);
+    let mut had_indexes = false;
+    let mut report = rebuild(InDoubt::Refuse)?;
     if report.index.is_none() {
-        show(arguments, &report, out)?;
-        if !asked(QUESTION, answers, err)? {
-            return Ok(Done::Declined);
+        if !arguments.yes {
+            show(arguments, &report, out)?;
+            if !asked(QUESTION, answers, err)? {
+                return Ok(Done::Declined);
+            }
         }
+        // First: a database that has lost versions must never meet an index that has them.
+        had_indexes = remove(&report)?;
         report = rebuild(InDoubt::Accept)?;
     }
-    // They may have versions of documents that are lost.
-    let had_indexes = remove_indexes(&*env.disk, dir, report.database)?;
+    had_indexes |= remove(&report)?;
     show(arguments, &report, out)?;
     if had_indexes && !arguments.json {
         writeln!(out, "{INDEXES_REMOVED}")?;

@@ -4,7 +4,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use base::io::{Disk, EntryKind};
+use base::io::{Disk, remove_tree};
 use base::words::DatabaseId;
 
 use crate::engine::SEARCH_DIR;
@@ -23,12 +23,11 @@ pub(super) fn remove_indexes(
     database: DatabaseId,
 ) -> io::Result<bool> {
     let indexes = beside(dir).join(SEARCH_DIR).join(database.to_string());
-    if disk.stat(&indexes)?.is_none() {
-        return Ok(false);
+    let were_there = remove_tree(disk, &indexes)?;
+    if were_there {
+        disk.sync_dir(&beside(&indexes))?;
     }
-    remove_tree(disk, &indexes)?;
-    disk.sync_dir(&beside(&indexes))?;
-    Ok(true)
+    Ok(were_there)
 }
 
 /// The directory that something is in.
@@ -39,18 +38,6 @@ pub(super) fn beside(path: &Path) -> PathBuf {
         // Such as `.`, which has no name.
         (_, _) => path.join(".."),
     }
-}
-
-fn remove_tree(disk: &dyn Disk, dir: &Path) -> io::Result<()> {
-    for entry in disk.list(dir)? {
-        let path = dir.join(&entry.name);
-        match entry.kind {
-            EntryKind::Directory => remove_tree(disk, &path)?,
-            EntryKind::File | EntryKind::Other => disk.remove_file(&path)?,
-        }
-    }
-    disk.sync_dir(dir)?;
-    disk.remove_dir(dir)
 }
 
 #[cfg(test)]

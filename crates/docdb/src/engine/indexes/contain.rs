@@ -1,11 +1,9 @@
 //! Panics of work on one index: they end at that index, and never a thread that others need.
 
-use std::any::Any;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Longest message that is told of, bytes.
-const MESSAGE_BYTES_MAX: usize = 200;
+use base::workers::pool::panic_message;
 
 /// Work that has panicked.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,24 +18,17 @@ impl fmt::Display for Panicked {
 /// Does something. Whoever asks for it makes anew, or stops using, what the work may have left half done.
 pub(super) fn contained<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
-        let text = message(&*panic);
+        let text = panic_message(&*panic);
         // Its destructor may panic too; leaking it ends the matter.
         std::mem::forget(panic);
         Panicked(text)
     })
 }
 
-fn message(panic: &(dyn Any + Send)) -> Box<str> {
-    let text = match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (None, Some(text)) => text.as_str(),
-        (None, None) => "no message",
-    };
-    text.get(..text.floor_char_boundary(MESSAGE_BYTES_MAX)).unwrap_or_default().into()
-}
-
 #[cfg(test)]
 mod tests {
+    use base::error::tracker::MESSAGE_BYTES_MAX;
+
     use super::*;
 
     #[test]
