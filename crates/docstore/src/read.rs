@@ -159,6 +159,14 @@ impl Database {
         Ok(all.take(limit).map(|(id, seen)| (id, seen.lsn)).collect())
     }
 
+    /// How many snapshots are held that were used within `snapshot_ttl`, those of scans between two pages
+    /// included. Closing the database ends them.
+    #[must_use]
+    pub fn live_snapshots(&self) -> usize {
+        let now = self.inner.env.clock.now();
+        lock(&self.inner.snapshots).live(now, self.inner.options.snapshot_ttl)
+    }
+
     /// One page of a collection.
     ///
     /// A scan of more than one page reads all of them at the position of the first: it holds a

@@ -85,6 +85,11 @@ impl Snapshots {
         self.held.len()
     }
 
+    /// How many were used within `ttl`.
+    pub(crate) fn live(&self, now: Instant, ttl: Duration) -> usize {
+        self.held.values().filter(|held| now.since(held.used) <= ttl).count()
+    }
+
     pub(crate) fn expired(&self) -> u64 {
         self.expired
     }
@@ -101,6 +106,7 @@ mod tests {
         let id = all.add(Lsn(3), Instant(0));
         assert_eq!(all.touch(id, Instant(10), ttl).unwrap(), Lsn(3));
         assert_eq!(all.touch(id, Instant(20), ttl).unwrap(), Lsn(3));
+        assert_eq!([30, 31].map(|now| all.live(Instant(now), ttl)), [1, 0]);
         assert!(all.touch(id, Instant(31), ttl).is_err());
         assert_eq!((all.len(), all.expired(), all.oldest()), (0, 1, None));
     }

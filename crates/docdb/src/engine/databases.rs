@@ -14,6 +14,12 @@ use super::reply::Reply;
 use super::served::{Condition, Served, State};
 use super::work::How;
 
+/// How long a database that is to be closed or dropped is left to those who work on it: each of them does what does
+/// not wait.
+const UNUSED_MAX: Duration = Duration::from_secs(5);
+/// How often a database that is to make room is looked for: somebody may have come to the one that was found.
+const ROOM_TRIES_MAX: usize = 8;
+
 impl Engine {
     /// Takes notice of the databases of the directory.
     pub(super) fn discover(&self) {
@@ -96,34 +102,37 @@ impl Engine {
         served
     }
 
-    /// Removes a database and everything in it, for good. Whoever waits for it is told so. Waits
-    /// for the disk.
+    /// Removes this database and everything in it, for good, and none that was made under its name since. Whoever
+    /// waits for it is told so. Waits for the disk.
     ///
     /// # Errors
     /// `DbNotFound`; `Unsupported` for `default`; the disk's.
-    pub fn drop_database(&self, name: &Name) -> Result<()> {
-        let served = self.database(name)?;
+    pub fn drop_database(&self, served: &Arc<Served>) -> Result<()> {
+        let (name, id) = (&served.name, served.id);
         if *name == docstore::default_name() {
             // The store says why not.
-            return Ok(self.store.drop_with_id(name, served.id)?);
+            return Ok(self.store.drop_with_id(name, id)?);
         }
-        let before = std::mem::replace(&mut *served.write(), State::Dropped);
-        let indexes = self.indexes.leave(served.id);
+        *served.write() = State::Dropped;
+        if !served.wait_unused(UNUSED_MAX) {
+            tracing::warn!(database = %name, "dropped while somebody works on it");
+        }
+        // They keep the log.
+        let indexes = self.indexes.leave(id);
         // This one, whatever has its name by now.
-        let dropped = self.store.drop_with_id(name, served.id);
+        let dropped = self.store.drop_with_id(name, id);
         drop(indexes);
         if let Err(error) = dropped {
-            // Closed by the attempt, if it was open; the next request opens it again.
             if error_is_not_found(&error) {
-                self.forget(&served);
+                self.forget(served);
             } else {
-                let state = if matches!(before, State::Busy) { State::Busy } else { State::Closed };
-                *served.write() = state;
+                // Closed by the attempt, if it was open; the next request opens it again.
+                *served.write() = State::Closed;
             }
             return Err(error.into());
         }
-        self.indexes.remove_database(served.id);
-        self.forget(&served);
+        self.indexes.remove_database(id);
+        self.forget(served);
         tracing::info!(database = %name, uuid = %served.id(), "a database was dropped");
         Ok(())
     }
@@ -152,41 +161,44 @@ impl Engine {
             let what = "a transaction or an operation is open on the database; end it first";
             return Err(EngineError::new(Code::QueueFull, what));
         }
-        self.close_served(served)
+        let none_holds = |served: &Served, _: &Database| {
+            served.held.load(std::sync::atomic::Ordering::Acquire) == 0
+        };
+        self.close_served(served, none_holds).map(drop)
     }
 
-    fn close_served(&self, served: &Arc<Served>) -> Result<()> {
-        {
-            let mut state = served.write();
-            if !matches!(*state, State::Open(_)) {
-                return Ok(());
-            }
-            *state = State::Busy;
-        }
+    /// Closes a database if it is open and `may` be closed, once those who work on it have done; says whether it
+    /// did. Whoever comes meanwhile waits and opens it again.
+    fn close_served(
+        &self,
+        served: &Arc<Served>,
+        may: impl FnOnce(&Served, &Database) -> bool,
+    ) -> Result<bool> {
+        let Some(database) = served.begin_closing(may) else { return Ok(false) };
         self.scheduler.hold(served.queue);
-        // They keep the log, which closing trims.
-        let indexes = self.indexes.leave(served.id);
-        let closed = self.store.close_with_id(&served.name, served.id);
-        drop(indexes);
-        {
-            let mut state = served.write();
-            if matches!(*state, State::Busy) {
-                *state = State::Closed;
-            }
-        }
+        let closed = if served.wait_unused(UNUSED_MAX) {
+            drop(database);
+            // They keep the log, which closing trims.
+            let indexes = self.indexes.leave(served.id);
+            let closed = self.store.close_with_id(&served.name, served.id);
+            drop(indexes);
+            served.end_busy(State::Closed);
+            closed.map(|()| true)
+        } else {
+            served.end_busy(State::Open(database));
+            Ok(false)
+        };
         self.scheduler.release(served.queue);
         served.tell_watchers();
-        closed.map_err(EngineError::from)
+        closed.map_err(|error| served.explain(error.into()))
     }
 
-    /// Closes a database that nobody has used for `time`.
+    /// Closes a database that nobody has used for `time`, and that nobody may come back to for the rest of a scan.
     pub(super) fn close_if_idle(&self, served: &Arc<Served>, time: Duration) {
-        let idle = served.idle_for(self.clock.now());
-        if served.condition() != Condition::Open || idle.is_none_or(|idle| idle < time) {
-            return;
-        }
-        match self.close_served(served) {
-            Ok(()) => tracing::info!(database = %served.name, "closed, nobody uses it"),
+        let now = self.clock.now();
+        match self.close_served(served, |served, database| served.is_idle(database, now, time)) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!(database = %served.name, "closed, nobody uses it"),
             Err(error) => {
                 self.track(&error);
                 tracing::error!(database = %served.name, %error, "an idle database did not close");
@@ -194,32 +206,36 @@ impl Engine {
         }
     }
 
-    /// Closes the one that is idle for longest when as many are open as may be. `wanted` is the one
-    /// that is to be opened; none for one that is to be made.
+    /// Closes the one that is unused for longest when as many are open as may be: one to which nobody may come back
+    /// for the rest of a scan, if there is such a one. `wanted` is the one that is to be opened; none for one that
+    /// is to be made.
     pub(super) fn make_room(&self, wanted: Option<&Arc<Served>>) -> Result<()> {
         let max = self.options.databases_open_max;
         if max == 0 {
             return Ok(());
         }
-        loop {
+        let is_other =
+            |other: &Arc<Served>| wanted.is_none_or(|wanted| !Arc::ptr_eq(other, wanted));
+        for _ in 0..ROOM_TRIES_MAX {
             let now = self.clock.now();
-            let open: Vec<_> = self
-                .all()
-                .into_iter()
-                .filter(|other| wanted.is_none_or(|wanted| !Arc::ptr_eq(other, wanted)))
-                .filter(|other| other.condition() == Condition::Open)
-                .collect();
+            let others = self.all().into_iter().filter(is_other);
+            let open: Vec<_> =
+                others.filter_map(|other| other.peek().map(|database| (other, database))).collect();
             if open.len() < max {
                 return Ok(());
             }
-            let idle = |served: &Arc<Served>| served.idle_for(now);
-            let Some(victim) = open.iter().filter(|s| idle(s).is_some()).max_by_key(|s| idle(s))
-            else {
-                let what = format!("{max} databases are open and in use, which is all that may be");
-                return Err(EngineError::new(Code::QueueFull, what));
-            };
-            self.close_served(victim)?;
+            let free = open.iter().filter(|(served, _)| served.is_free());
+            let victim = free.max_by_key(|(served, database)| {
+                (database.live_snapshots() == 0, served.unused_for(now))
+            });
+            let Some((victim, _)) = victim else { break };
+            let victim = Arc::clone(victim);
+            // Handles of it would keep it in memory.
+            drop(open);
+            self.close_served(&victim, |served, _| served.is_free())?;
         }
+        let what = format!("{max} databases are open and in use, which is all that may be");
+        Err(EngineError::new(Code::QueueFull, what))
     }
 
     pub(super) fn note_opened(&self, served: &Served, report: &OpenReport) {

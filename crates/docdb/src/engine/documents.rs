@@ -420,7 +420,7 @@ fn answering(served: Arc<Served>, told: Told, reads: Reads) -> docstore::Done {
                     .map(Ok)
                     .collect()
             });
-            reply.send(answers.map_err(EngineError::from));
+            reply.send(answers.map_err(|refused| served.explain(refused.into())));
         }
         served.tell_watchers();
     })
@@ -505,7 +505,7 @@ impl Kind for Separate {
                     let (answers, told) = (Arc::clone(&self.answers), Arc::clone(served));
                     let done = Box::new(move |outcome: docstore::Outcome| {
                         let written = outcome.map(|written| written[0].into());
-                        answers.put(at, written.map_err(EngineError::from));
+                        answers.put(at, written.map_err(|refused| told.explain(refused.into())));
                         told.tell_watchers();
                     });
                     if let Err(unplaced) = database.submit(vec![write], done) {

@@ -3,9 +3,13 @@
 //! Databases are opened by whoever asks for them first, on a thread made for that: their queue is
 //! held meanwhile, so nobody else waits. One that cannot be opened answers its error to every call,
 //! and another try is made after a while. Idle ones are closed.
+//!
+//! Nobody who works on a database finds it closed under their hands: whoever got it [`Using`] is waited for, and
+//! whoever has something open on it keeps it from being closed. It is *this* database, by its identity: one
+//! that is made under the same name later is another [`Served`].
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Condvar, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
 use base::clock::Instant;
@@ -18,6 +22,8 @@ use crate::scheduler::QueueId;
 
 /// How long a database that could not be opened answers the same error before another try.
 const TRY_AGAIN: Duration = Duration::from_secs(5);
+/// The same when something passing was in the way: that as many were open as may be, and all in use.
+const TRY_AGAIN_SOON: Duration = Duration::from_millis(100);
 /// Most callers who wait for the next change of one database.
 pub const WATCHERS_MAX: usize = 100_000;
 
@@ -29,8 +35,10 @@ pub struct Served {
     state: RwLock<State>,
     /// When somebody asked for it last, nanoseconds of the clock.
     last_used: AtomicU64,
-    /// Transactions and feeds that are open on it.
+    /// Transactions, operations and feeds that are open on it.
     pub(super) held: AtomicUsize,
+    /// Who works on it at the moment.
+    users: Users,
     watchers: Mutex<Vec<(Lsn, u64, Watcher)>>,
     watching: AtomicUsize,
     next_watcher: AtomicU64,
@@ -54,6 +62,34 @@ impl Drop for Watching<'_> {
 
 type Watcher = Box<dyn FnOnce() + Send>;
 
+/// Who works on a database at the moment, each of them not for long. Begun under the lock of the state, so that
+/// whoever changes the state under it knows them all.
+#[derive(Debug, Default)]
+struct Users {
+    working: Mutex<usize>,
+    none: Condvar,
+}
+
+impl Users {
+    fn lock(&self) -> std::sync::MutexGuard<'_, usize> {
+        self.working.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Somebody works on a database.
+#[derive(Debug)]
+pub(super) struct Using(Arc<Served>);
+
+impl Drop for Using {
+    fn drop(&mut self) {
+        let mut working = self.0.users.lock();
+        *working -= 1;
+        if *working == 0 {
+            self.0.users.none.notify_all();
+        }
+    }
+}
+
 /// Whether it can be used.
 #[derive(Debug, Clone)]
 pub(super) enum State {
@@ -67,7 +103,7 @@ pub(super) enum State {
 
 /// What somebody who needs the database is told.
 pub(super) enum Ready {
-    Yes(Database),
+    Yes(Database, Using),
     /// It must be opened, by whoever is told this: the state says [`State::Busy`] already.
     MustOpen,
     /// Somebody opens it.
@@ -98,6 +134,11 @@ impl std::fmt::Debug for Served {
     }
 }
 
+/// How long a database that could not be opened answers its error.
+fn rest_after(error: &EngineError) -> Duration {
+    if error.is_retryable() { TRY_AGAIN_SOON } else { TRY_AGAIN }
+}
+
 impl Served {
     pub(super) fn new(name: Name, id: DatabaseId, queue: QueueId, state: State) -> Self {
         Self {
@@ -107,6 +148,7 @@ impl Served {
             state: RwLock::new(state),
             last_used: AtomicU64::new(0),
             held: AtomicUsize::new(0),
+            users: Users::default(),
             watchers: Mutex::default(),
             watching: AtomicUsize::new(0),
             next_watcher: AtomicU64::new(0),
@@ -144,22 +186,70 @@ impl Served {
     }
 
     /// The database, or what has to happen first.
-    pub(super) fn ready(&self, now: Instant) -> Result<Ready> {
+    pub(super) fn ready(self: &Arc<Self>, now: Instant) -> Result<Ready> {
         self.last_used.store(now.0, Ordering::Relaxed);
         if let State::Open(database) = &*self.read() {
-            return Ok(Ready::Yes(database.clone()));
+            return Ok(Ready::Yes(database.clone(), self.using()));
         }
         let mut state = self.write();
         match &*state {
-            State::Open(database) => Ok(Ready::Yes(database.clone())),
+            State::Open(database) => Ok(Ready::Yes(database.clone(), self.using())),
             State::Busy => Ok(Ready::NotYet),
-            State::Failed(error, at) if now.since(*at) < TRY_AGAIN => Err(error.clone()),
+            State::Failed(error, at) if now.since(*at) < rest_after(error) => Err(error.clone()),
             State::Closed | State::Failed(..) => {
                 *state = State::Busy;
                 Ok(Ready::MustOpen)
             }
             State::Dropped => Err(self.dropped()),
         }
+    }
+
+    /// Counts somebody who works on it. Under the lock of the state, which says that it is open.
+    fn using(self: &Arc<Self>) -> Using {
+        *self.users.lock() += 1;
+        Using(Arc::clone(self))
+    }
+
+    /// Waits until nobody works on it, or `time` is over; says whether that is so. Nobody begins meanwhile
+    /// when the state says that it is not open.
+    pub(super) fn wait_unused(&self, time: Duration) -> bool {
+        let working = self.users.lock();
+        let waited = self.users.none.wait_timeout_while(working, time, |working| *working > 0);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 == 0
+    }
+
+    /// Begins to close it, if it is open and `may` be closed: the state says [`State::Busy`] then, and whoever needs
+    /// it waits until it can be opened again. Answers it as it was.
+    pub(super) fn begin_closing(
+        &self,
+        may: impl FnOnce(&Self, &Database) -> bool,
+    ) -> Option<Database> {
+        let mut state = self.write();
+        let State::Open(database) = &*state else { return None };
+        if !may(self, database) {
+            return None;
+        }
+        let database = database.clone();
+        *state = State::Busy;
+        Some(database)
+    }
+
+    /// Ends what [`Served::begin_closing`] or an opening has begun, unless it was dropped meanwhile; says
+    /// whether it was not.
+    pub(super) fn end_busy(&self, now: State) -> bool {
+        let mut state = self.write();
+        let is_wanted = matches!(*state, State::Busy);
+        if is_wanted {
+            *state = now;
+        }
+        is_wanted
+    }
+
+    /// An error as it is to be told: what a database that is dropped answers, whatever it was doing, is that it
+    /// is gone.
+    pub(super) fn explain(&self, error: EngineError) -> EngineError {
+        let is_end = matches!(error.code, Code::DbNotOpen | Code::PoolStopped);
+        if is_end && matches!(*self.read(), State::Dropped) { self.dropped() } else { error }
     }
 
     pub(super) fn dropped(&self) -> EngineError {
@@ -189,11 +279,22 @@ impl Served {
         }
     }
 
-    /// For how long nobody has asked for it; none while somebody holds something open.
-    pub(super) fn idle_for(&self, now: Instant) -> Option<Duration> {
-        let free =
-            self.held.load(Ordering::Acquire) == 0 && self.watching.load(Ordering::Acquire) == 0;
-        free.then(|| now.since(Instant(self.last_used.load(Ordering::Relaxed))))
+    /// Whether nobody has anything open on it that outlives a request.
+    pub(super) fn is_free(&self) -> bool {
+        self.held.load(Ordering::Acquire) == 0 && self.watching.load(Ordering::Acquire) == 0
+    }
+
+    /// For how long nobody has asked for it.
+    pub(super) fn unused_for(&self, now: Instant) -> Duration {
+        now.since(Instant(self.last_used.load(Ordering::Relaxed)))
+    }
+
+    /// Whether nobody has used it for `time`, holds something open, or may come back to a scan.
+    pub(super) fn is_idle(&self, database: &Database, now: Instant, time: Duration) -> bool {
+        self.unused_for(now) >= time
+            && self.is_free()
+            && *self.users.lock() == 0
+            && database.live_snapshots() == 0
     }
 
     /// Has `watcher` called when there may be a change behind `position`: at once when there is, by

@@ -12,6 +12,8 @@ use tempfile::TempDir;
 
 use super::*;
 
+mod lifetimes;
+
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) struct World {
@@ -225,18 +227,16 @@ fn databases_are_made_dropped_and_closed_when_idle_and_open_again_by_themselves(
     world.engine.close_database(&served).unwrap();
     assert_eq!(served.condition(), Condition::Closed);
     assert_eq!(world.get("d", 1).unwrap(), "1");
-    world.engine.close_if_idle(&served, Duration::ZERO);
-    assert_eq!(served.condition(), Condition::Closed);
-    let gone = name("d");
+    world.until_closed(&served);
+    let gone = Arc::clone(&served);
     ask(|reply| world.engine.operate_on_server(reply, move |e| e.drop_database(&gone))).unwrap();
     assert_eq!(code(world.engine.database(&name("d"))).unwrap().0, Code::DbNotFound);
     let late = ask(|reply| {
         let ops = vec![upsert(1, "1")];
         world.engine.execute(&served, ops, Together::Atomic, How::default(), reply);
     });
-    assert!(late.is_err(), "it is gone for those who still hold it");
-    let kept = name("default");
-    let refused = world.engine.drop_database(&kept);
+    assert_eq!(code(late).unwrap().0, Code::DbNotFound, "it is gone for those who still hold it");
+    let refused = world.engine.drop_database(&world.served("default"));
     assert_eq!(code(refused).unwrap().0, Code::Unsupported);
 }
 

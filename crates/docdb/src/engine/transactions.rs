@@ -277,7 +277,7 @@ impl Work for Commit {
                 written: written.into_iter().map(|w| (w.revision, w.effect)).collect(),
             };
             if let Some(reply) = reply {
-                reply.send(outcome.map(written).map_err(EngineError::from));
+                reply.send(outcome.map(written).map_err(|refused| served.explain(refused.into())));
             }
             served.tell_watchers();
         });

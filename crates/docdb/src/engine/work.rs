@@ -60,13 +60,14 @@ impl Engine {
         let engine = Arc::clone(self);
         let run = move |turn: Turn| {
             if let Turn::Not(why) = turn {
-                work.refuse(why.into());
+                work.refuse(served.explain(why.into()));
                 return Ran::Done;
             }
             let again =
                 |work, hold| Ran::Again(engine.task(served.clone(), bytes, how, work), hold);
             match served.ready(engine.clock.now()) {
-                Ok(Ready::Yes(database)) => match work.go_on(&engine, &database) {
+                // Counted as working on it until the step is done.
+                Ok(Ready::Yes(database, _using)) => match work.go_on(&engine, &database) {
                     Step::Done => Ran::Done,
                     Step::Later(work, hold) => again(work, hold),
                 },
@@ -113,23 +114,16 @@ impl Engine {
         if let Ok(database) = &result {
             self.indexes.opened(database);
         }
-        let is_wanted = {
-            let mut state = served.write();
-            let is_wanted = matches!(*state, State::Busy);
-            if is_wanted {
-                *state = match result {
-                    Ok(database) => State::Open(database),
-                    Err(error) => {
-                        self.track(&error);
-                        tracing::error!(database = %served.name, code = error.code.name(), %error,
-                            "a database could not be opened");
-                        State::Failed(error, self.clock.now())
-                    }
-                };
+        let state = match result {
+            Ok(database) => State::Open(database),
+            Err(error) => {
+                self.track(&error);
+                tracing::error!(database = %served.name, code = error.code.name(), %error,
+                    "a database could not be opened");
+                State::Failed(error, self.clock.now())
             }
-            is_wanted
         };
-        if !is_wanted {
+        if !served.end_busy(state) {
             // Dropped meanwhile, or the server stops.
             drop(self.indexes.leave(served.id));
         }
@@ -147,7 +141,8 @@ impl Engine {
         reply: Reply<T>,
         work: impl FnOnce(&Database) -> Result<T> + Send + 'static,
     ) {
-        self.schedule(served, bytes, how, Once { work, reply });
+        let at = Arc::clone(served);
+        self.schedule(served, bytes, how, Once { at, work, reply });
     }
 
     /// Has long work done on the threads for operations: checkpoints, scrubs, backups. Few run at
@@ -183,14 +178,14 @@ impl Engine {
         let engine = Arc::clone(self);
         let held = Held::of(served);
         let waiting = Arc::new(Mutex::new(Some(reply)));
-        let told = Arc::clone(&waiting);
+        let (told, at) = (Arc::clone(&waiting), Arc::clone(served));
         // It passes through the queue to find the database open.
         let hand_over = move |database: &Database| {
             let database = database.clone();
             let run = move || {
                 let _held = held;
                 let reply = take(&waiting);
-                let result = work(&database);
+                let result = work(&database).map_err(|error| at.explain(error));
                 if let Some(reply) = reply {
                     reply.send(result);
                 }
@@ -233,6 +228,7 @@ impl Drop for Held {
 
 /// Work of one step.
 struct Once<T, F> {
+    at: Arc<Served>,
     work: F,
     reply: Reply<T>,
 }
@@ -243,7 +239,7 @@ where
     F: FnOnce(&Database) -> Result<T> + Send + 'static,
 {
     fn go_on(self, _: &Arc<Engine>, database: &Database) -> Step<Self> {
-        self.reply.send((self.work)(database));
+        self.reply.send((self.work)(database).map_err(|error| self.at.explain(error)));
         Step::Done
     }
 

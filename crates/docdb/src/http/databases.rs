@@ -144,9 +144,10 @@ async fn describe(call: Call) -> Result<Response> {
 }
 
 async fn drop_one(call: Call) -> Result<Response> {
-    let name = call.name("database")?;
+    // The one that has the name now, whichever has it when this gets its turn.
+    let served = call.database()?;
     call.ask(|engine, reply| {
-        engine.change_server(reply, move |engine| engine.drop_database(&name));
+        engine.change_server(reply, move |engine| engine.drop_database(&served));
     })
     .await?;
     Ok(respond::nothing(StatusCode::NO_CONTENT))

@@ -65,8 +65,13 @@ pub(super) fn close(asked: Asked, number: u64) {
 pub(super) fn drop_database(asked: Asked, name: &str) {
     with_name(asked, name, |asked, name| {
         let engine = Arc::clone(&asked.shared.surface.engine);
+        // The one that has the name now, whichever has it when this gets its turn.
+        let served = match engine.database(&name) {
+            Ok(served) => served,
+            Err(error) => return asked.refuse(&error),
+        };
         let reply = asked.reply(|asked, ()| asked.answer(Answer::Done));
-        engine.change_server(reply, move |engine| engine.drop_database(&name));
+        engine.change_server(reply, move |engine| engine.drop_database(&served));
     });
 }
 

@@ -189,6 +189,7 @@ fn a_snapshot_of_a_database_that_was_closed_is_none_of_the_one_that_is_open() {
     let before = store.database(&default_name()).unwrap();
     before.write(Write::upsert(DEFAULT_COLLECTION, id(7), document(1))).unwrap();
     let gone = before.snapshot().unwrap();
+    assert_eq!(before.live_snapshots(), 1);
     store.close_database(&default_name()).unwrap();
     let now = store.database(&default_name()).unwrap();
     let held = now.snapshot().unwrap();

@@ -56,7 +56,7 @@ pub(super) const ROWS: &[Setting] = &[
         kind: count(0, 1_000_000),
         default: "0",
         empty: Some("a quarter of the process's limit on open files, at 16 files each"),
-        what: "How many databases may be open at once; the longest idle one is closed for another.",
+        what: "How many databases may be open at once; the longest idle one is closed for another, one that a scan may come back to last.",
         trade: "Fewer open ones use less memory; the first request to a closed one has to open it.",
         ..ROW
     },
@@ -65,7 +65,7 @@ pub(super) const ROWS: &[Setting] = &[
         kind: time(millis(100), hours(24 * 365)),
         default: "5m",
         empty: Some("never"),
-        what: "A database without requests for so long is closed; the next request opens it again.",
+        what: "A database without requests for so long, and without a scan or transaction to come back to, is closed; the next request opens it again.",
         trade: "Shorter gives memory back sooner and opens more often.",
         ..ROW
     },
