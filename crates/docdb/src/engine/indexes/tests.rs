@@ -565,7 +565,7 @@ fn a_database_that_is_closed_and_opened_again_keeps_its_indexes_and_a_dropped_on
     });
     until("there are files", || world.disk.list(&root).ok());
     drop(database);
-    world.engine.drop_database(&other).unwrap();
+    world.engine.drop_database(&made).unwrap();
     until("the files are gone", || world.disk.list(&root).is_err().then_some(()));
 }
 
