@@ -27,6 +27,7 @@ mod index;
 mod kernel;
 mod kmeans;
 mod list;
+mod merge;
 mod metric;
 mod query;
 mod rotation;
@@ -39,6 +40,7 @@ pub use error::VectorError;
 pub use file::{ReadRanges, VectorFile, Written};
 pub use filter::RowSet;
 pub use kernel::{Element, Kernels};
+pub use merge::{Changes, GONE, Kept};
 pub use metric::Metric;
 pub use search::{Effort, Work};
 pub use source::Rows;
@@ -108,6 +110,19 @@ impl VectorIndex {
     /// row with an element that is no number.
     pub fn build(options: &Options, rows: Rows<'_>) -> Result<Self, VectorError> {
         build::build(options, rows)
+    }
+
+    /// Builds an index of `rows`, some of which another index has: its centroids and codes are kept where that is of
+    /// use, which costs about as much for each row that is new as building does, and little for the others.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build); [`VectorError::OutOfRange`] for numbers that are not as [`Kept::numbers`] says.
+    pub fn merge(
+        options: &Options,
+        kept: Kept<'_>,
+        rows: Rows<'_>,
+    ) -> Result<(Self, Changes), VectorError> {
+        merge::merge(options, kept, rows)
     }
 
     /// Space for searches.

@@ -9,7 +9,7 @@ use base::workers::parallel;
 
 use super::VectorIndex;
 use super::calibrate::{Calibration, Point, REACHES};
-use super::code::Encoder;
+use super::code::{Encoded, Encoder};
 use super::error::VectorError;
 use super::index::{Centroids, Cluster, Index};
 use super::kernel::Kernels;
@@ -65,15 +65,15 @@ impl Options {
 /// it finds .998. See docs/decisions/0019-vector-index.md.
 const FLAT_MAX: usize = 20_000;
 /// Rows of a cluster, about, in an index of many.
-const CLUSTER_ROWS: usize = 160;
+pub(super) const CLUSTER_ROWS: usize = 160;
 
 /// The number of clusters for so many rows.
-fn clusters_for(rows: usize) -> usize {
+pub(super) fn clusters_for(rows: usize) -> usize {
     if rows <= FLAT_MAX { 1 } else { rows / CLUSTER_ROWS }
 }
 
 /// The number of extra bits for vectors of so many dimensions.
-fn extra_bits_for(dims: usize) -> u8 {
+pub(super) fn extra_bits_for(dims: usize) -> u8 {
     match dims {
         0..=191 => 6,
         192..=640 => 4,
@@ -83,13 +83,13 @@ fn extra_bits_for(dims: usize) -> u8 {
 
 /// What a build reads and how.
 #[derive(Debug)]
-struct Build<'a> {
-    rows: Rows<'a>,
-    metric: Metric,
-    kernels: Kernels,
-    threads: usize,
-    shape: Shape,
-    rotation: Rotation,
+pub(super) struct Build<'a> {
+    pub(super) rows: Rows<'a>,
+    pub(super) metric: Metric,
+    pub(super) kernels: Kernels,
+    pub(super) threads: usize,
+    pub(super) shape: Shape,
+    pub(super) rotation: Rotation,
 }
 
 /// Builds an index of `rows`.
@@ -112,33 +112,26 @@ pub(crate) fn build(options: &Options, rows: Rows<'_>) -> Result<VectorIndex, Ve
     };
     build.check_clusters(clusters)?;
     let means = Means { kernels: build.kernels, threads: build.threads, dims: shape.dims };
-    let mut rng = Rng::new(options.seed ^ 0x7261_6269_7471);
+    let mut rng = Rng::new(options.seed ^ SEED_OF_BUILDS);
     let centroids = build.train(means, clusters, &mut rng);
     let tree = means.tree(&centroids);
     let assigned = build.assign(means, &tree)?;
     let members = members(&assigned, centroids.len() / shape.dims);
     let lists = build.encode(&centroids, &members);
-    let about = lists.iter().map(|list| Cluster::new(row_count(list), list.summary())).collect();
-    let mut index = Index {
-        kernels: build.kernels,
-        metric: build.metric,
-        shape,
-        rows: rows.len(),
-        seed: options.seed,
-        centroids: Centroids::new(build.kernels, shape.dims, &centroids, about),
-        rotation: build.rotation,
-        calibration: Calibration::default(),
-    };
+    let mut index = build.index(options.seed, &centroids, &lists);
     index.calibration = calibrate(&index, &lists, rows, build.threads, &mut rng)?;
     Ok(VectorIndex { index, centroids, lists })
 }
+
+/// What a build's random numbers begin with, beside the seed that it was given.
+pub(super) const SEED_OF_BUILDS: u64 = 0x7261_6269_7471;
 
 fn row_count(list: &List) -> u32 {
     u32::try_from(list.rows()).expect("rows are numbered in 32 bits")
 }
 
 /// The rows of each cluster, ascending.
-fn members(assigned: &[u32], clusters: usize) -> Vec<Vec<u32>> {
+pub(super) fn members(assigned: &[u32], clusters: usize) -> Vec<Vec<u32>> {
     let mut members = vec![Vec::new(); clusters];
     for (row, cluster) in (0_u32..).zip(assigned) {
         members[*cluster as usize].push(row);
@@ -163,6 +156,40 @@ fn sample(available: usize, count: usize, rng: &mut Rng) -> Vec<usize> {
 }
 
 impl Build<'_> {
+    /// The index of these lists, which is not calibrated yet.
+    pub(super) fn index(&self, seed: u64, centroids: &[f32], lists: &[List]) -> Index {
+        let about = lists.iter().map(|list| Cluster::new(row_count(list), list.summary()));
+        let about = about.collect();
+        Index {
+            kernels: self.kernels,
+            metric: self.metric,
+            shape: self.shape,
+            rows: self.rows.len(),
+            seed,
+            centroids: Centroids::new(self.kernels, self.shape.dims, centroids, about),
+            rotation: self.rotation.clone(),
+            calibration: Calibration::default(),
+            uncalibrated: 0,
+        }
+    }
+
+    /// Some rows, rotated, one after the other.
+    pub(super) fn rotated_rows(&self, numbers: &[u32]) -> Vec<f32> {
+        let dims = self.shape.dims;
+        let mut space = vec![0.0; self.rows.dims()];
+        let mut out = vec![0.0; numbers.len() * dims];
+        for (&row, out) in numbers.iter().zip(out.chunks_exact_mut(dims)) {
+            self.rotated(row as usize, &mut space, out);
+        }
+        out
+    }
+
+    /// Whether every element of a row is a number.
+    pub(super) fn check_row(&self, row: u32, space: &mut [f32]) -> Result<(), VectorError> {
+        self.kernels.decode_row(self.rows.element(), self.rows.row(row as usize), space);
+        super::check_vector(space)
+    }
+
     /// A row, rotated, into `out`; returns its squared length.
     fn rotated(&self, number: usize, space: &mut [f32], out: &mut [f32]) -> f32 {
         let (kernels, metric) = (self.kernels, self.metric);
@@ -226,27 +253,55 @@ impl Build<'_> {
     }
 
     fn encode_list(&self, encoder: &Encoder, centroid: &[f32], members: &[u32]) -> List {
-        let dims = self.shape.dims;
         let mut builder = Builder::new(self.shape, members.len());
-        let mut space = vec![0.0; self.rows.dims()];
-        let (mut residual, mut grid) = (vec![0.0; dims], vec![0.0; dims]);
-        let mut encoded = encoder.space();
+        let mut space = Encoding::new(encoder, self.rows.dims());
         for &row in members {
-            let norm = self.rotated(row as usize, &mut space, &mut residual);
-            for (x, c) in residual.iter_mut().zip(centroid) {
-                *x -= c;
-            }
-            let squared = self.kernels.dot(&residual, &residual);
-            let correction = self.metric.row_correction(norm);
-            encoder.encode(self.kernels, &residual, centroid, correction, &mut grid, &mut encoded);
-            builder.push(row, squared, correction, &encoded);
+            self.encode_row(encoder, centroid, row, &mut space, &mut builder);
         }
         builder.finish()
+    }
+
+    /// Encodes a row, and adds it to a list.
+    pub(super) fn encode_row(
+        &self,
+        encoder: &Encoder,
+        centroid: &[f32],
+        row: u32,
+        space: &mut Encoding,
+        builder: &mut Builder,
+    ) {
+        let Encoding { raw, residual, grid, encoded } = space;
+        let norm = self.rotated(row as usize, raw, residual);
+        for (x, c) in residual.iter_mut().zip(centroid) {
+            *x -= c;
+        }
+        let squared = self.kernels.dot(residual, residual);
+        let correction = self.metric.row_correction(norm);
+        encoder.encode(self.kernels, residual, centroid, correction, grid, encoded);
+        builder.push(row, squared, correction, encoded);
+    }
+}
+
+/// Space to encode rows in.
+#[derive(Debug)]
+pub(super) struct Encoding {
+    raw: Vec<f32>,
+    residual: Vec<f32>,
+    grid: Vec<f32>,
+    encoded: Encoded,
+}
+
+impl Encoding {
+    /// Space for rows of so many elements.
+    pub(super) fn new(encoder: &Encoder, dims: usize) -> Self {
+        let encoded = encoder.space();
+        let (residual, grid) = (vec![0.0; encoded.low.len()], vec![0.0; encoded.low.len()]);
+        Self { raw: vec![0.0; dims], residual, grid, encoded }
     }
 }
 
 /// Measures the recall of each reach with rows as queries.
-fn calibrate(
+pub(super) fn calibrate(
     index: &Index,
     lists: &[List],
     rows: Rows<'_>,

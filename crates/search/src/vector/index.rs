@@ -22,6 +22,8 @@ pub(crate) struct Index {
     pub(crate) rotation: Rotation,
     pub(crate) centroids: Centroids,
     pub(crate) calibration: Calibration,
+    /// Rows that came or went since the calibration was measured.
+    pub(crate) uncalibrated: u32,
 }
 
 impl Index {

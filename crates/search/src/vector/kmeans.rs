@@ -181,7 +181,8 @@ impl Means {
         }
     }
 
-    fn tree_of_one(self, centroids: &[f32]) -> Tree {
+    /// The tree of these centroids in which every one is compared with.
+    pub(crate) fn tree_of_one(self, centroids: &[f32]) -> Tree {
         let numbers = (0..).take(centroids.len() / self.dims).collect();
         let zero = Panels::new(self.kernels, self.dims, &vec![0.0; self.dims]);
         let members = vec![(Panels::new(self.kernels, self.dims, centroids), numbers)];

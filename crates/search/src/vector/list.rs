@@ -248,6 +248,42 @@ impl Builder {
         bytes[from..from + 4].copy_from_slice(&number.to_le_bytes());
     }
 
+    /// Adds the row at `at` of a list of the same centroid, by another number: its codes stay as they are. Its distance
+    /// to the centroid is not in them, so it counts as the mean of where it comes from.
+    pub(crate) fn copy(&mut self, number: u32, from: &List, from_at: usize) {
+        let at = self.filled;
+        assert!(at < self.list.rows, "as many rows as the list was made for");
+        assert_eq!(self.list.shape, from.shape, "codes of one shape");
+        self.filled += 1;
+        self.squared += f64::from(from.summary.mean_squared);
+        self.corrections += f64::from(from.summary.mean_correction);
+        let summary = &mut self.list.summary;
+        summary.coarse_spread = summary.coarse_spread.max(from.summary.coarse_spread);
+        summary.fine_spread = summary.fine_spread.max(from.summary.fine_spread);
+        let (shape, to, source) = (self.list.shape, self.list.parts, from.parts);
+        let block =
+            |parts: &Parts, at: usize| parts.blocks + at / BLOCK * block_bytes(shape.code_bytes());
+        let (to_block, from_block) = (block(&to, at), block(&source, from_at));
+        let bytes = self.list.bytes.as_mut_slice();
+        let from = from.bytes();
+        for byte in 0..shape.code_bytes() {
+            bytes[to_block + byte * BLOCK + place(at % BLOCK)] =
+                from[from_block + byte * BLOCK + place(from_at % BLOCK)];
+        }
+        let factors = shape.code_bytes() * BLOCK;
+        let mut copy = |to: usize, source: usize, len: usize| {
+            bytes[to..to + len].copy_from_slice(&from[source..source + len]);
+        };
+        for part in [factors, factors + BLOCK * 4] {
+            let place = |block: usize, at: usize| block + part + at % BLOCK * 4;
+            copy(place(to_block, at), place(from_block, from_at), 4);
+        }
+        copy(to.front + at * 8, source.front + from_at * 8, 8);
+        let extra = shape.extra_bytes();
+        copy(to.extra + at * extra, source.extra + from_at * extra, extra);
+        bytes[HEADER_BYTES + at * 4..][..4].copy_from_slice(&number.to_le_bytes());
+    }
+
     /// The list, once it has all its rows.
     pub(crate) fn finish(self) -> List {
         assert_eq!(self.filled, self.list.rows, "as many rows as the list was made for");

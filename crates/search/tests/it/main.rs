@@ -26,5 +26,6 @@ mod text;
 mod text_files;
 mod threads;
 mod vaswani;
+mod vector_merges;
 mod vectors;
 mod world;

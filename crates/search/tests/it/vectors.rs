@@ -8,16 +8,16 @@ use search::vector::{
 
 use crate::data::{Data, clustered, sentences};
 
-fn rows_of(data: &Data) -> Rows<'_> {
+pub(crate) fn rows_of(data: &Data) -> Rows<'_> {
     Rows::new(data.element, data.dims, &data.rows).expect("whole rows")
 }
 
-fn all(effort: Effort) -> Request<'static> {
+pub(crate) fn all(effort: Effort) -> Request<'static> {
     Request { k: 10, effort, filter: None }
 }
 
 /// The part of the exact answers that a search has, and the greatest difference of a distance.
-fn recall(index: &VectorIndex, data: &Data, request: &Request<'_>) -> f64 {
+pub(crate) fn recall(index: &VectorIndex, data: &Data, request: &Request<'_>) -> f64 {
     let rows = rows_of(data);
     let mut space = index.space();
     let (mut hits, mut wanted) = (0, 0);

@@ -1,7 +1,8 @@
 //! Makes the files of a segment from other segments: their rows one after the other, without those that are dead.
 //!
-//! Attributes are merged block by block, and postings of words list by list. The open copy is read and written again, a batch of rows at a time. Vectors are
-//! gathered and indexed anew.
+//! Attributes are merged block by block, and postings of words list by list. The open copy is read and written again,
+//! a batch of rows at a time. Vectors are gathered; of the index of the input that has most of them, centroids and
+//! codes are kept (see [`VectorIndex::merge`](crate::vector::VectorIndex::merge)).
 
 use std::sync::Arc;
 
@@ -17,6 +18,7 @@ use crate::index::files::NewSegment;
 use crate::index::rows::RowTable;
 use crate::schema::{FieldNo, Row};
 use crate::text::{DROPPED, Input as TextInput, Part as TextPart};
+use crate::vector::{GONE, Kept, VectorIndex};
 
 /// The files of a segment with these rows of others, whose positions are behind each other.
 ///
@@ -30,7 +32,9 @@ pub(in crate::index) fn merge(
     let mut sets = Vec::new();
     for (number, field) in vector_fields(build.schema) {
         let raw = gather(number, inputs)?;
-        files.extend(vectors(build, (number, field), &raw)?);
+        let largest = largest(number, inputs)?;
+        let kept = largest.as_ref().map(|(index, numbers)| Kept { index, numbers });
+        files.extend(vectors(build, (number, field), &raw, kept)?);
         if !raw.rows.is_empty() {
             sets.push((number, raw.rows));
         }
@@ -83,6 +87,33 @@ fn copy(
         }
     }
     Ok(())
+}
+
+/// The index of the input that most of the vectors of a field come from, and what the merged one calls each of its
+/// rows; none when no input has a vector that stays, and when the index is damaged: then another is built of the vectors,
+/// which are read apart from it.
+fn largest(
+    number: FieldNo,
+    inputs: &[(Arc<Segment>, RoaringBitmap)],
+) -> Result<Option<(VectorIndex, Vec<u32>)>> {
+    let (mut first, mut found) = (0, None);
+    for (segment, live) in inputs {
+        let Some(vectors) = segment.vectors(number) else { continue };
+        let stay = vectors.rows().intersection_len(live);
+        if stay > found.map_or(0, |(_, most, _, _)| most) {
+            found = Some((first, stay, vectors, live));
+        }
+        first += u32::try_from(stay).unwrap_or(u32::MAX);
+    }
+    let Some((first, _, vectors, live)) = found else { return Ok(None) };
+    let Some(index) = vectors.index()? else { return Ok(None) };
+    let mut next = first;
+    let numbers = vectors.rows().iter().map(|row| {
+        let number = if live.contains(row) { next } else { GONE };
+        next += u32::from(number != GONE);
+        number
+    });
+    Ok(Some((index, numbers.collect())))
 }
 
 /// The vectors of a field in all inputs.

@@ -5,7 +5,9 @@ use roaring::RoaringBitmap;
 use crate::index::error::{IndexError, Result};
 use crate::index::files::Reader;
 use crate::schema::{FieldNo, VectorField};
-use crate::vector::{Effort, Kernels, Request, RowSet, VectorFile, Work, Written};
+use crate::vector::{
+    Effort, Kernels, Request, RowSet, VectorError, VectorFile, VectorIndex, Work, Written,
+};
 
 /// Raw vectors that are read in one round trip.
 const RAW_AT_ONCE: usize = 1024;
@@ -88,6 +90,18 @@ impl VectorRows {
             }
         }
         Ok(())
+    }
+
+    /// The index of the file, without the raw vectors; none when it is damaged.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub(super) fn index(&self) -> Result<Option<VectorIndex>> {
+        match self.file.load_index() {
+            Ok(index) => Ok(Some(index)),
+            Err(VectorError::Damaged { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Reads all of the file and compares it with its checksums.

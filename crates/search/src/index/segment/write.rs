@@ -14,7 +14,7 @@ use crate::index::rows::RowTable;
 use crate::index::version::Version;
 use crate::schema::{FieldNo, Row, Schema, VectorField};
 use crate::text::{Input as TextInput, merge as merge_text};
-use crate::vector::{Options, Rows, VectorIndex};
+use crate::vector::{Kept, Options, Rows, VectorIndex};
 
 /// How segments are made.
 #[derive(Debug, Clone, Copy)]
@@ -72,7 +72,7 @@ pub(in crate::index) fn build(
                 raw.bytes.extend_from_slice(vector.as_bytes());
             }
         }
-        files.extend(vectors(build, (number, field), &raw)?);
+        files.extend(vectors(build, (number, field), &raw, None)?);
         if !raw.rows.is_empty() {
             sets.push((number, raw.rows));
         }
@@ -122,11 +122,13 @@ pub(super) fn vector_fields(schema: &Schema) -> impl Iterator<Item = (FieldNo, &
     schema.fields().filter_map(|(_, field)| Some((field.number, field.kind.vector()?)))
 }
 
-/// The file of a vector field; none when no row has a vector.
+/// The file of a vector field; none when no row has a vector. What it can it keeps of an index that has some of the
+/// rows.
 pub(super) fn vectors(
     build: &Build<'_>,
     (number, field): (FieldNo, &VectorField),
     raw: &RawVectors,
+    kept: Option<Kept<'_>>,
 ) -> Result<Option<NewFile>> {
     if raw.rows.is_empty() {
         return Ok(None);
@@ -137,7 +139,10 @@ pub(super) fn vectors(
         // Never asked but by comparing every vector.
         options.clusters = Some(1);
     }
-    let index = VectorIndex::build(&options, rows)?;
+    let index = match kept {
+        Some(kept) => VectorIndex::merge(&options, kept, rows)?.0,
+        None => VectorIndex::build(&options, rows)?,
+    };
     let mut bytes = Vec::new();
     let written = index.write(rows, build.identity, &mut bytes)?;
     Ok(Some(NewFile::new(vectors_file(number), bytes, written.head_bytes)))

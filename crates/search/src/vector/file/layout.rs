@@ -15,7 +15,7 @@ use crate::vector::rotation::padded;
 pub(super) const HEADER_BYTES: usize = 128;
 /// What a file begins with.
 const MAGIC: &[u8; 8] = b"DOCDBVEC";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Points of a calibration, at most.
 pub(super) const POINTS_MAX: usize = 64;
 /// Bytes of a point, and of what the head has of a cluster beside its codes.
@@ -40,6 +40,8 @@ pub(super) struct Header {
     pub(super) seed: u64,
     /// Bytes of the whole file.
     pub(super) len: u64,
+    /// Rows that came or went since the recall was measured.
+    pub(super) uncalibrated: u32,
 }
 
 fn damaged(what: &'static str) -> VectorError {
@@ -106,6 +108,7 @@ impl Header {
         bytes.extend_from_slice(&[metric, element, self.extra_bits, 0]);
         bytes.extend_from_slice(&self.seed.to_le_bytes());
         bytes.extend_from_slice(&self.len.to_le_bytes());
+        bytes.extend_from_slice(&self.uncalibrated.to_le_bytes());
         bytes.resize(HEADER_BYTES.saturating_sub(SUM_BYTES), 0);
         let sum = checksum(&self.identity, Part::Header, 0, &bytes);
         bytes.extend_from_slice(&sum.to_le_bytes());
@@ -146,7 +149,7 @@ impl Header {
             2 => Element::I8,
             _ => return Err(damaged("an unknown element")),
         };
-        let (seed, len) = (cursor.u64()?, cursor.u64()?);
+        let (seed, len, uncalibrated) = (cursor.u64()?, cursor.u64()?, cursor.u32()?);
         let fits = crate::vector::check_dims(dims).is_ok()
             && (1..=rows.max(1)).contains(&clusters)
             && points <= POINTS_MAX
@@ -168,6 +171,7 @@ impl Header {
             extra_bits,
             seed,
             len,
+            uncalibrated,
         })
     }
 

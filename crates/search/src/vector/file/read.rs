@@ -152,21 +152,26 @@ impl<R: ReadRanges> VectorFile<R> {
     /// [`VectorError::Damaged`] when any part is, [`VectorError::Read`] when one cannot be read.
     pub fn load(&self) -> Result<(VectorIndex, Vec<u8>), VectorError> {
         let layout = &self.layout;
-        let ranges = [
-            layout.centroids..layout.map,
-            layout.rows..layout.lists,
-            layout.lists..self.header.len,
-        ];
+        let index = self.load_index()?;
+        let rows = read(&self.reader, std::slice::from_ref(&(layout.rows..layout.lists)))?.concat();
+        let row_bytes = self.header.row_bytes();
+        let row_bytes = usize::try_from(row_bytes).map_err(|_| damaged("a row is too long"))?;
+        Ok((index, self.parts(Part::Row, &rows, row_bytes)?))
+    }
+
+    /// Reads the index without the raw rows, in one round trip.
+    ///
+    /// # Errors
+    /// As [`VectorFile::load`].
+    pub fn load_index(&self) -> Result<VectorIndex, VectorError> {
+        let layout = &self.layout;
+        let ranges = [layout.centroids..layout.map, layout.lists..self.header.len];
         let parts = read(&self.reader, &ranges)?;
-        let [centroids, rows, lists] = parts.as_slice() else {
+        let [centroids, lists] = parts.as_slice() else {
             return Err(damaged("a range was not read in full"));
         };
         let centroids =
             self.parts(Part::Centroid, centroids, self.index.shape.dims.saturating_mul(4))?;
-        let centroids = Cursor(&centroids);
-        let row_bytes = self.header.row_bytes();
-        let row_bytes = usize::try_from(row_bytes).map_err(|_| damaged("a row is too long"))?;
-        let rows = self.parts(Part::Row, rows, row_bytes)?;
         let mut rest = lists.as_slice();
         let mut lists = Vec::with_capacity(self.index.centroids.len());
         for (number, pair) in (0..).zip(self.offsets.windows(2)) {
@@ -180,8 +185,8 @@ impl<R: ReadRanges> VectorFile<R> {
             let list = self.list(number, bytes).ok_or(damaged("a list's checksum does not fit"))?;
             lists.push(list);
         }
-        let centroids = floats(centroids)?;
-        Ok((VectorIndex { index: self.index.clone(), centroids, lists }, rows))
+        let centroids = floats(Cursor(&centroids))?;
+        Ok(VectorIndex { index: self.index.clone(), centroids, lists })
     }
 
     /// Reads all of the file and compares every part with its checksum.
@@ -283,5 +288,6 @@ fn decode_head(header: &Header, head: &[u8], kernels: Kernels) -> Result<Index, 
         rotation: Rotation::new(header.dims, header.seed),
         centroids: Centroids::from_parts(shape.dims, cursor.0, scales, clusters),
         calibration: Calibration { points },
+        uncalibrated: header.uncalibrated,
     })
 }

@@ -42,6 +42,7 @@ pub(crate) fn write(
         extra_bits: index.shape.extra_bits,
         seed: index.seed,
         len: 0,
+        uncalibrated: index.uncalibrated,
     };
     let layout = Layout::new(&header);
     header.len =
