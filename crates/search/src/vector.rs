@@ -45,6 +45,8 @@ pub use metric::Metric;
 pub use search::{Effort, Work};
 pub use source::Rows;
 
+use std::sync::OnceLock;
+
 use index::Index;
 use list::List;
 use search::{Scratch, Searcher};
@@ -100,9 +102,15 @@ pub struct VectorIndex {
     /// Rotated, exactly: what a merge starts from, and what no search needs.
     centroids: Vec<f32>,
     lists: Vec<List>,
+    /// The cluster of each row, once a search with a filter wanted to know.
+    map: OnceLock<Vec<u32>>,
 }
 
 impl VectorIndex {
+    fn new(index: Index, centroids: Vec<f32>, lists: Vec<List>) -> Self {
+        Self { index, centroids, lists, map: OnceLock::new() }
+    }
+
     /// Builds an index of `rows`. Costs about as much as comparing each row with 500 others.
     ///
     /// # Errors
@@ -145,7 +153,7 @@ impl VectorIndex {
     ) -> Result<Vec<Hit>, VectorError> {
         self.check(&rows, query, request.k)?;
         let kernels = self.index.kernels;
-        let source = Memory { kernels, lists: &self.lists, rows };
+        let source = Memory { kernels, lists: &self.lists, rows, map: &self.map };
         let searcher = Searcher {
             index: &self.index,
             source: &source,

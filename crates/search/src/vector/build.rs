@@ -4,6 +4,8 @@
 //! holds the sample, one number for each row, and what it makes. Work is shared by threads in parts
 //! whose results are put together in order, so the result does not depend on their number.
 
+use std::sync::OnceLock;
+
 use base::rng::Rng;
 use base::workers::parallel;
 
@@ -120,7 +122,7 @@ pub(crate) fn build(options: &Options, rows: Rows<'_>) -> Result<VectorIndex, Ve
     let lists = build.encode(&centroids, &members);
     let mut index = build.index(options.seed, &centroids, &lists);
     index.calibration = calibrate(&index, &lists, rows, build.threads, &mut rng)?;
-    Ok(VectorIndex { index, centroids, lists })
+    Ok(VectorIndex::new(index, centroids, lists))
 }
 
 /// What a build's random numbers begin with, beside the seed that it was given.
@@ -313,7 +315,8 @@ pub(super) fn calibrate(
         return Ok(Calibration::new([Point { reach: 0.0, recall: 1.0, clusters: 1.0 }]));
     }
     let queries = sample(rows.len(), CALIBRATION_QUERIES, rng);
-    let source = Memory { kernels: index.kernels, lists, rows };
+    let map = OnceLock::new();
+    let source = Memory { kernels: index.kernels, lists, rows, map: &map };
     let found = parallel::map("vector-calibrate", threads, queries.len(), |at| {
         let mut query = vec![0.0; rows.dims()];
         index.kernels.decode_row(rows.element(), rows.row(queries[at]), &mut query);

@@ -37,10 +37,31 @@ impl RowSet {
         self.count == 0
     }
 
+    /// How many rows of each of `clusters` clusters are in the set, by the cluster of each row.
+    pub(crate) fn count_by(&self, map: &[u32], clusters: usize, counts: &mut Vec<u32>) {
+        counts.clear();
+        counts.resize(clusters, 0);
+        for (&word, map) in self.words.iter().zip(map.chunks(64)) {
+            let mut rest = word;
+            while rest != 0 {
+                let cluster = map.get(rest.trailing_zeros() as usize);
+                if let Some(count) = cluster.and_then(|cluster| counts.get_mut(*cluster as usize)) {
+                    *count += 1;
+                }
+                rest &= rest - 1;
+            }
+        }
+    }
+
     /// The rows, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u32> + '_ {
         (0_u32..).zip(&self.words).flat_map(|(index, &word)| {
-            (0..64).filter(move |bit| word >> bit & 1 == 1).map(move |bit| index * 64 + bit)
+            let mut rest = word;
+            std::iter::from_fn(move || {
+                let bit = rest.trailing_zeros();
+                rest &= rest.wrapping_sub(1);
+                (bit < 64).then(|| index * 64 + bit)
+            })
         })
     }
 }
@@ -64,6 +85,17 @@ impl FromIterator<u32> for RowSet {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rows_of_each_cluster_that_pass_are_counted() {
+        let set = RowSet::new([0, 2, 3, 70, 500]);
+        let mut counts = vec![9; 7];
+        let mut map = vec![1; 71];
+        map[2] = 2;
+        map[70] = 0;
+        set.count_by(&map, 3, &mut counts);
+        assert_eq!(counts, [1, 2, 1]);
+    }
 
     #[test]
     fn a_set_has_the_rows_that_it_was_given_and_no_others() {

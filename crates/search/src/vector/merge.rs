@@ -116,7 +116,7 @@ pub(crate) fn merge(
         made.calibration = index.calibration.clone();
         made.uncalibrated = u32::try_from(changed).unwrap_or(u32::MAX);
     }
-    Ok((VectorIndex { index: made, centroids: clusters.centroids, lists }, changes))
+    Ok((VectorIndex::new(made, clusters.centroids, lists), changes))
 }
 
 /// Whether the numbers are such as [`Kept::numbers`] says.

@@ -13,7 +13,8 @@
 //! the cluster has a row below it, whatever the scale of the data. A cluster with more units than the
 //! search's *reach* is skipped. The reach is what
 //! [`calibrate`](super::calibrate) finds for a wanted recall. As long as fewer than `k` rows are
-//! found the threshold is infinite: a filter that few rows pass widens the search by itself.
+//! found the threshold is infinite: a filter that few rows pass widens the search by itself. Clusters without a
+//! row that passes are not in the order at all: before anything is scanned, the rows that pass are counted by cluster.
 
 use super::error::VectorError;
 use super::filter::RowSet;
@@ -114,6 +115,8 @@ pub(crate) struct Scratch {
     order: Vec<u64>,
     /// Squared distances to the centroids, nearly.
     distances: Vec<f32>,
+    /// Rows of each cluster that pass the filter.
+    matches: Vec<u32>,
     survivors: Vec<Survivor>,
     candidates: Vec<Candidate>,
     numbers: Vec<u32>,
@@ -131,6 +134,7 @@ impl Scratch {
             dots: Vec::new(),
             order: Vec::new(),
             distances: Vec::new(),
+            matches: Vec::new(),
             survivors: Vec::new(),
             candidates: Vec::new(),
             numbers: Vec::new(),
@@ -231,15 +235,7 @@ impl<S: Source> Searcher<'_, S> {
     /// Looks at the clusters that promise something.
     fn clusters(&self, scratch: &mut Scratch) -> Result<(), VectorError> {
         let mut order = std::mem::take(&mut scratch.order);
-        order.clear();
-        let centroids = &self.index.centroids;
-        let Scratch { query, dots, distances, .. } = scratch;
-        distances.clear();
-        centroids.distances(self.index.kernels, query, dots, |cluster, squared| {
-            let promise = squared + centroids.cluster(cluster).mean_correction;
-            order.push(u64::from(sortable(promise)) << 32 | u64::from(cluster));
-            distances.push(squared);
-        });
+        self.order(scratch, &mut order)?;
         let limits = self.limits();
         let mut rest = &mut order[..];
         let is_far = self.source.is_far();
@@ -256,14 +252,59 @@ impl<S: Source> Searcher<'_, S> {
             left -= now;
             wave *= 2;
             let goes_on = self.wave(scratch, nearest, &limits)?;
-            // Another round trip is worth it only for rows that are still missing.
-            let is_enough = is_far && scratch.estimates.threshold().is_finite();
-            if !goes_on || is_enough {
+            if !goes_on {
                 break;
+            }
+            if is_far && scratch.estimates.threshold().is_finite() {
+                // Another round trip is worth it only for rows that are still missing, and these are few where the
+                // calibration knew how far to go: not with a filter. What can promise anything now comes at once.
+                if self.filter.is_none() {
+                    break;
+                }
+                let promising =
+                    partition(rest, |key| self.promises(scratch, low_half(key), &limits));
+                rest = &mut rest[..promising];
+                wave = promising;
             }
         }
         scratch.order = order;
         Ok(())
+    }
+
+    /// The clusters that have rows which pass, by what they promise.
+    fn order(&self, scratch: &mut Scratch, order: &mut Vec<u64>) -> Result<(), VectorError> {
+        let centroids = &self.index.centroids;
+        let Scratch { query, dots, distances, matches, .. } = scratch;
+        let mut is_counted = false;
+        if let Some(filter) = self.filter
+            && let Some(map) = self.source.row_map()?
+        {
+            filter.count_by(map, centroids.len(), matches);
+            is_counted = true;
+        }
+        order.clear();
+        distances.clear();
+        centroids.distances(self.index.kernels, query, dots, |cluster, squared| {
+            distances.push(squared);
+            if is_counted && matches[cluster as usize] == 0 {
+                return;
+            }
+            let promise = squared + centroids.cluster(cluster).mean_correction;
+            order.push(u64::from(sortable(promise)) << 32 | u64::from(cluster));
+        });
+        Ok(())
+    }
+
+    /// Whether a cluster may have a row that is near enough.
+    fn promises(&self, scratch: &Scratch, cluster: u32, limits: &Limits) -> bool {
+        let index = self.index;
+        let squared = scratch.distances[cluster as usize];
+        let offset = squared + index.metric.query_correction(scratch.query.norm);
+        let about = index.centroids.cluster(cluster);
+        let mean = offset + about.mean_squared + about.mean_correction;
+        let unit = (squared * about.mean_squared).sqrt();
+        // Written so that an infinite threshold promises everything.
+        !(mean - limits.reach * unit > scratch.estimates.threshold())
     }
 
     /// Looks at these clusters; false if one after another promised nothing.
@@ -299,16 +340,12 @@ impl<S: Source> Searcher<'_, S> {
         found: &Found<'_>,
         limits: &Limits,
     ) -> bool {
+        if !self.promises(scratch, cluster, limits) {
+            return false;
+        }
         let index = self.index;
         let squared = scratch.distances[cluster as usize];
         let offset = squared + index.metric.query_correction(scratch.query.norm);
-        let about = index.centroids.cluster(cluster);
-        let mean = offset + about.mean_squared + about.mean_correction;
-        let unit = (squared * about.mean_squared).sqrt();
-        // Written so that an infinite threshold promises everything.
-        if mean - limits.reach * unit > scratch.estimates.threshold() {
-            return false;
-        }
         scratch.work.clusters += 1;
         match found {
             Found::List(list) => {
@@ -487,6 +524,18 @@ const _: () = assert!(BLOCK_ROWS as usize == BLOCK);
 
 /// Clusters without promise, one after another, after which a search ends.
 const IDLE_MAX: usize = 8;
+
+/// Brings those that `keeps` says to the front, and answers how many they are.
+fn partition(keys: &mut [u64], keeps: impl Fn(u64) -> bool) -> usize {
+    let mut kept = 0;
+    for at in 0..keys.len() {
+        if keeps(keys[at]) {
+            keys.swap(kept, at);
+            kept += 1;
+        }
+    }
+    kept
+}
 
 #[expect(clippy::cast_possible_truncation, reason = "the lower half of a key is a cluster")]
 fn low_half(key: u64) -> u32 {

@@ -1,5 +1,7 @@
 //! Where a search gets posting lists and raw vectors from: memory, or a file.
 
+use std::sync::OnceLock;
+
 use super::error::VectorError;
 use super::kernel::{Element, Kernels};
 use super::list::List;
@@ -86,6 +88,9 @@ pub(crate) trait Source {
     /// much once than twice for what is needed.
     fn is_far(&self) -> bool;
 
+    /// The cluster of each row, where that is known: of a file whose row map is damaged it is not.
+    fn row_map(&self) -> Result<Option<&[u32]>, VectorError>;
+
     /// Hands the lists of `clusters` to `visit`, in this order, until it says `false`.
     fn lists(
         &self,
@@ -114,11 +119,28 @@ pub(crate) struct Memory<'a> {
     pub(crate) kernels: Kernels,
     pub(crate) lists: &'a [List],
     pub(crate) rows: Rows<'a>,
+    /// The cluster of each row, once a search with a filter wanted to know.
+    pub(crate) map: &'a OnceLock<Vec<u32>>,
+}
+
+/// The cluster of each row.
+pub(crate) fn row_map(rows: usize, lists: &[List]) -> Vec<u32> {
+    let mut map = vec![0; rows];
+    for (cluster, list) in (0..).zip(lists) {
+        for row in list.numbers() {
+            map[row as usize] = cluster;
+        }
+    }
+    map
 }
 
 impl Source for Memory<'_> {
     fn is_far(&self) -> bool {
         false
+    }
+
+    fn row_map(&self) -> Result<Option<&[u32]>, VectorError> {
+        Ok(Some(self.map.get_or_init(|| row_map(self.rows.len(), self.lists))))
     }
 
     fn lists(

@@ -5,11 +5,12 @@ use std::ops::Range;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use search::vector::{
-    Effort, Element, Kernels, Metric, Options, ReadRanges, Request, Rows, VectorError, VectorFile,
-    VectorIndex, Written,
+    Effort, Element, Kernels, Metric, Options, ReadRanges, Request, RowSet, Rows, VectorError,
+    VectorFile, VectorIndex, Written,
 };
 
 use crate::data::{Data, clustered};
+use crate::vectors::filters;
 
 const IDENTITY: [u8; 16] = *b"one of two files";
 
@@ -133,6 +134,53 @@ fn a_search_of_a_file_takes_two_round_trips_and_a_small_part_of_the_bytes() {
     }
     let recall = hits as f64 / wanted as f64;
     assert!(recall > 0.93, "{recall}");
+}
+
+#[test]
+fn a_search_of_a_file_behind_a_filter_reads_until_nothing_more_is_promised() {
+    let data = clustered(64, 15_000, 40, 13);
+    let (index, bytes, written) = written(&data, Metric::Cosine, 100);
+    let file = Counted::new(bytes);
+    let open = open(&file, written).expect("a file");
+    let mut space = open.space();
+    let (_, _) = file.take();
+    for (number, (what, filter)) in filters(&index, &data, 15_000).into_iter().enumerate() {
+        let request = Request { k: 10, effort: Effort::Recall(0.95), filter: Some(&filter) };
+        let (mut hits, mut wanted) = (0, 0);
+        for (at, query) in data.queries.iter().enumerate() {
+            let found = open.search(query, &request, &mut space).expect("hits");
+            let (trips, _) = file.take();
+            let map = u64::from(number == 0 && at == 0);
+            assert!(trips <= 4 + map, "{what}: {trips} round trips");
+            let exact = index.exact(rows_of(&data), query, 10, Some(&filter)).expect("hits");
+            let farthest = exact.last().map_or(0.0, |hit| hit.distance);
+            wanted += exact.len();
+            hits += found.iter().filter(|hit| hit.distance <= farthest).count();
+        }
+        let recall = hits as f64 / wanted as f64;
+        assert!(recall >= 0.95, "{what}: {recall}");
+    }
+}
+
+#[test]
+fn a_damaged_row_map_leaves_searches_with_filters_as_right_as_before() {
+    let data = clustered(64, 3000, 10, 14);
+    let (index, mut bytes, written) = written(&data, Metric::Cosine, 20);
+    let filter = RowSet::new((0..3000).filter(|row| row % 3 == 0));
+    let request = Request { k: 10, effort: Effort::Recall(1.0), filter: Some(&filter) };
+    let exact =
+        |query: &[f32]| index.exact(rows_of(&data), query, 10, Some(&filter)).expect("hits");
+    // Header, head, centroids; then the map.
+    let map = usize::try_from(written.head_bytes).expect("small") + 20 * (64 * 4 + 4);
+    bytes[map + 100] ^= 1;
+    let file = Counted::new(bytes);
+    let open = open(&file, written).expect("a file");
+    let mut space = open.space();
+    for query in &data.queries {
+        assert_eq!(open.search(query, &request, &mut space).expect("hits"), exact(query));
+        assert_eq!(space.work().damaged, 0, "no list is");
+    }
+    assert!(open.verify().is_err());
 }
 
 #[test]

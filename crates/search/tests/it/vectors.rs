@@ -143,7 +143,7 @@ fn every_instruction_set_gives_the_same_answers() {
 }
 
 /// Filters at several selectivities: rows at random, and rows that are near each other.
-fn filters(index: &VectorIndex, data: &Data, count: usize) -> Vec<(String, RowSet)> {
+pub(crate) fn filters(index: &VectorIndex, data: &Data, count: usize) -> Vec<(String, RowSet)> {
     let mut filters = Vec::new();
     for per_mille in [500, 100, 10, 1] {
         let step = 1000 / per_mille;
@@ -163,6 +163,41 @@ fn a_filter_widens_the_search_until_enough_rows_pass() {
     let data = clustered(64, 15_000, 40, 6);
     let index = build(&data, Metric::Cosine, 100);
     for (what, filter) in filters(&index, &data, 15_000) {
+        let request = Request { k: 10, effort: Effort::Recall(0.95), filter: Some(&filter) };
+        let recall = recall(&index, &data, &request);
+        assert!(recall >= 0.95, "{what}: {recall}");
+    }
+}
+
+#[test]
+fn clusters_without_a_row_that_passes_are_not_looked_at() {
+    let data = clustered(64, 15_000, 20, 10);
+    let index = build(&data, Metric::Cosine, 100);
+    let mut space = index.space();
+    // More rows than are compared one by one, all of them in one place.
+    let nearest = index.exact(rows_of(&data), &data.queries[0], 700, None).expect("hits");
+    let filter = RowSet::new(nearest.iter().map(|hit| hit.row));
+    let whole = all(Effort::Recall(1.0));
+    for query in &data.queries {
+        let request = Request { filter: Some(&filter), ..whole };
+        let found = index.search(rows_of(&data), query, &request, &mut space).expect("hits");
+        let exact = index.exact(rows_of(&data), query, 10, Some(&filter)).expect("hits");
+        assert_eq!(found, exact);
+        let clusters = space.work().clusters;
+        assert!((1..60).contains(&clusters), "{clusters} for 700 rows near each other");
+        index.search(rows_of(&data), query, &whole, &mut space).expect("hits");
+        assert_eq!(space.work().clusters, 100, "without a filter every cluster promises something");
+    }
+}
+
+#[test]
+fn real_vectors_are_found_behind_any_filter() {
+    let Some(sentences) = sentences() else { return };
+    let mut data = sentences.data;
+    data.rows.truncate(20_000 * 384 * 2);
+    data.queries.truncate(50);
+    let index = build(&data, Metric::Cosine, 125);
+    for (what, filter) in filters(&index, &data, 20_000) {
         let request = Request { k: 10, effort: Effort::Recall(0.95), filter: Some(&filter) };
         let recall = recall(&index, &data, &request);
         assert!(recall >= 0.95, "{what}: {recall}");

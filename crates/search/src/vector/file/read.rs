@@ -2,7 +2,7 @@
 #![cfg_attr(not(test), deny(clippy::indexing_slicing, clippy::arithmetic_side_effects))]
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use super::layout::{Cursor, HEADER_BYTES, Header, Layout, MAP_ROWS, SUM_BYTES};
 use super::source::FileSource;
@@ -28,6 +28,8 @@ pub struct VectorFile<R> {
     pub(super) layout: Layout,
     /// Where each list begins, and the end.
     pub(super) offsets: Vec<u64>,
+    /// The cluster of each row, once a search with a filter read it: four bytes a row.
+    pub(super) map: OnceLock<Option<Vec<u32>>>,
 }
 
 pub(super) fn damaged(what: &'static str) -> VectorError {
@@ -91,7 +93,7 @@ impl<R: ReadRanges> VectorFile<R> {
         let index = decode_head(&header, head, kernels)?;
         let rows = index.centroids.clusters().iter().map(|cluster| cluster.rows);
         let offsets = layout.list_offsets(rows)?;
-        Ok(Self { reader, index, header, layout, offsets })
+        Ok(Self { reader, index, header, layout, offsets, map: OnceLock::new() })
     }
 
     /// Space for searches.
@@ -101,8 +103,9 @@ impl<R: ReadRanges> VectorFile<R> {
     }
 
     /// The rows nearest to `query`, as [`VectorIndex::search`] finds them, in two round trips: one for
-    /// posting lists, of which it reads one bit a dimension, and one for raw rows. There is a third when
-    /// fewer than `k` rows were found, and more when a list is damaged.
+    /// posting lists, of which it reads one bit a dimension, and one for raw rows. There are more when fewer than `k`
+    /// rows were found and when a list is damaged. With a filter, the first search reads the row map before, which is kept;
+    /// and lists are read as often as they promise rows that pass, usually twice.
     ///
     /// # Errors
     /// As [`VectorIndex::search`]; [`VectorError::Read`] and, for a raw row that is damaged,
@@ -186,7 +189,7 @@ impl<R: ReadRanges> VectorFile<R> {
             lists.push(list);
         }
         let centroids = floats(Cursor(&centroids))?;
-        Ok(VectorIndex { index: self.index.clone(), centroids, lists })
+        Ok(VectorIndex::new(self.index.clone(), centroids, lists))
     }
 
     /// Reads all of the file and compares every part with its checksum.

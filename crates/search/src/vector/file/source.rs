@@ -21,6 +21,19 @@ impl<R: ReadRanges> Source for FileSource<'_, R> {
         true
     }
 
+    fn row_map(&self) -> Result<Option<&[u32]>, VectorError> {
+        if let Some(map) = self.file.map.get() {
+            return Ok(map.as_deref());
+        }
+        let map = match self.read_map() {
+            Ok(map) => Some(map),
+            // A search finds what it is to find without it.
+            Err(VectorError::Damaged { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        Ok(self.file.map.get_or_init(|| map).as_deref())
+    }
+
     fn lists(
         &self,
         clusters: &[u32],
@@ -96,23 +109,25 @@ impl<R: ReadRanges> FileSource<'_, R> {
 
     /// The rows of a cluster by the row map, for when the list cannot say.
     fn rows_of(&self, cluster: u32) -> Result<Vec<u32>, VectorError> {
+        let map = self.row_map()?.ok_or(damaged("the checksum of the row map does not fit"))?;
+        let rows = (0_u32..).zip(map).filter(|(_, of_row)| **of_row == cluster);
+        Ok(rows.map(|(row, _)| row).collect())
+    }
+
+    /// Reads the row map in one round trip, and checks it.
+    fn read_map(&self) -> Result<Vec<u32>, VectorError> {
         let file = self.file;
         let bytes = read(&file.reader, std::slice::from_ref(&(file.layout.map..file.layout.rows)))?;
-        let bytes = bytes.concat();
-        let mut rows = Vec::new();
-        let mut row = 0_u32;
+        let mut map = Vec::with_capacity(file.header.rows);
         let part_bytes = MAP_ROWS.saturating_mul(4).saturating_add(SUM_BYTES);
-        for (number, part) in (0..).zip(bytes.chunks(part_bytes)) {
+        for (number, part) in (0..).zip(bytes.concat().chunks(part_bytes)) {
             let part = sealed(&file.header.identity, Part::RowMap, number, part)
                 .ok_or(damaged("the checksum of the row map does not fit"))?;
             let mut cursor = Cursor(part);
             while !cursor.0.is_empty() {
-                if cursor.u32()? == cluster {
-                    rows.push(row);
-                }
-                row = row.saturating_add(1);
+                map.push(cursor.u32()?);
             }
         }
-        Ok(rows)
+        Ok(map)
     }
 }

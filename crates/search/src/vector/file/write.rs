@@ -7,7 +7,7 @@ use super::layout::{Header, Layout, MAP_ROWS};
 use super::{Part, checksum};
 use crate::vector::error::VectorError;
 use crate::vector::list::{HEADER_BYTES, List, Shape};
-use crate::vector::source::Rows;
+use crate::vector::source::{Rows, row_map};
 use crate::vector::{Index, VectorIndex};
 
 /// What was written, which whoever opens the file has to know.
@@ -101,17 +101,6 @@ fn head(index: &Index) -> Vec<u8> {
     }
     bytes.extend_from_slice(index.centroids.codes());
     bytes
-}
-
-/// The cluster of each row.
-fn row_map(rows: usize, lists: &[List]) -> Vec<u32> {
-    let mut map = vec![0; rows];
-    for (cluster, list) in (0..).zip(lists) {
-        for row in list.numbers() {
-            map[row as usize] = cluster;
-        }
-    }
-    map
 }
 
 fn list_header(identity: &[u8; 16], number: u32, list: &List, shape: Shape) -> Vec<u8> {
