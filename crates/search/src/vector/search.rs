@@ -303,8 +303,9 @@ impl<S: Source> Searcher<'_, S> {
         let about = index.centroids.cluster(cluster);
         let mean = offset + about.mean_squared + about.mean_correction;
         let unit = (squared * about.mean_squared).sqrt();
-        // Written so that an infinite threshold promises everything.
-        !(mean - limits.reach * unit > scratch.estimates.threshold())
+        // What is no number, of rows that are their centroid and a reach without end, promises something too.
+        let nearest = mean - limits.reach * unit;
+        nearest <= scratch.estimates.threshold() || nearest.is_nan()
     }
 
     /// Looks at these clusters; false if one after another promised nothing.
