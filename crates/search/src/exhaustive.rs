@@ -302,7 +302,7 @@ impl Ranking {
         Some(match self {
             Self::Id => Vec::new(),
             Self::Nearness { field, element, distance } => {
-                let found = distance.to(row.vector(*field)?.floats(*element));
+                let found = distance.to(&row.vector(*field)?.to_floats(*element));
                 vec![part(distance.direction(), Some(Value::Float(found)))]
             }
             Self::Score(scorer) => {

@@ -53,7 +53,7 @@ impl Exhaustive {
     pub(crate) fn distance(&self, vector: &Vector) -> Option<f64> {
         match &self.ranking {
             Ranking::Nearness { element, distance, .. } => {
-                Some(distance.to(vector.floats(*element)))
+                Some(distance.to(&vector.to_floats(*element)))
             }
             Ranking::Id | Ranking::Score(_) | Ranking::Text(_) | Ranking::Columns(_) => None,
         }

@@ -24,20 +24,15 @@ fn rounded(bits: u32, shift: u32) -> u32 {
     kept + u32::from(up)
 }
 
-/// The float of these bits, exactly.
+/// The float of these bits, exactly. Without branches, so that several are converted at a time.
 pub(super) fn to_f32(half: u16) -> f32 {
     let bits = u32::from(half);
-    let sign = (bits & 0x8000) << 16;
-    let magnitude = match (bits >> 10 & 0x1F, bits & 0x03FF) {
-        // 2^-24 is the least half.
-        (0, mantissa) => {
-            let mantissa = u16::try_from(mantissa).expect("ten bits");
-            (f32::from(mantissa) * 2.0_f32.powi(-24)).to_bits()
-        }
-        (31, mantissa) => 0x7F80_0000 | mantissa << 13,
-        (exponent, mantissa) => (exponent + 112) << 23 | mantissa << 13,
-    };
-    f32::from_bits(sign | magnitude)
+    let (sign, magnitude) = ((bits & 0x8000) << 16, (bits & 0x7FFF) << 13);
+    // Its exponent is biased by 15, that of a float by 127; the product is exact, also of those below the least
+    // normal one.
+    let finite = (f32::from_bits(magnitude) * f32::from_bits((127 + 112) << 23)).to_bits();
+    let endless = 0x7F80_0000 | magnitude;
+    f32::from_bits(sign | if bits & 0x7C00 == 0x7C00 { endless } else { finite })
 }
 
 #[cfg(test)]
@@ -61,5 +56,7 @@ mod tests {
         assert_eq!(to_f32(0x7BFF), 65_504.0);
         assert_eq!((from_f32(65_519.0), from_f32(65_520.0)), (0x7BFF, 0x7C00));
         assert_eq!(from_f32(1e15), 0x7C00);
+        assert_eq!((to_f32(0x7C00), to_f32(0xFC00)), (f32::INFINITY, f32::NEG_INFINITY));
+        assert!(to_f32(0x7E00).is_nan());
     }
 }

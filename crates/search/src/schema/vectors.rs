@@ -63,12 +63,22 @@ impl Vector {
 
     /// The elements as floats, exactly.
     pub fn floats(&self, element: Element) -> impl Iterator<Item = f32> {
-        self.0.chunks_exact(element.bytes()).map(|bytes| match *bytes {
-            [a, b, c, d] => f32::from_le_bytes([a, b, c, d]),
-            [a, b] => half::to_f32(u16::from_le_bytes([a, b])),
-            [a] => f32::from(i8::from_le_bytes([a])),
-            _ => 0.0,
-        })
+        self.to_floats(element).into_iter()
+    }
+
+    /// The elements as floats, exactly. One loop for each width, so that several are converted at a time.
+    pub fn to_floats(&self, element: Element) -> Vec<f32> {
+        match element {
+            Element::F32 => {
+                let (elements, _) = self.0.as_chunks::<4>();
+                elements.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+            }
+            Element::F16 => {
+                let (elements, _) = self.0.as_chunks::<2>();
+                elements.iter().map(|bytes| half::to_f32(u16::from_le_bytes(*bytes))).collect()
+            }
+            Element::I8 => self.0.iter().map(|byte| f32::from(byte.cast_signed())).collect(),
+        }
     }
 }
 
@@ -153,7 +163,7 @@ mod tests {
         let field = VectorField { dims, element, metric: Metric::Dot, ann: true };
         let vector = Vector::decode(Json::parse(text.as_bytes()).unwrap(), &field)?;
         assert_eq!(vector.as_bytes().len(), dims * element.bytes());
-        Ok(vector.floats(element).collect())
+        Ok(vector.to_floats(element))
     }
 
     #[test]
