@@ -75,7 +75,7 @@ pub use error::{IndexError, Result};
 pub use files::Backing;
 pub use inspect::{Inspection, inspect};
 pub use options::Options;
-pub use plan::{PartPlan, Plan};
+pub use plan::{PartPlan, Plan, Way};
 pub use rebuild::Rebuild;
 pub use rows::RowTable;
 pub use select::Selection;

@@ -52,7 +52,7 @@ pub use memory::{Memory, Snapshot};
 pub use part::Part;
 pub use prepared::Prepared;
 pub use query::TextQuery;
-pub use search::{Hit, Leaf, search};
+pub use search::{Hit, Lead, Leaf, search, search_along};
 pub use single::Features;
 
 /// Most rows of a part: tantivy's posting lists end with the number after.

@@ -11,7 +11,7 @@ use roaring::RoaringBitmap;
 
 use super::error::Result;
 use super::nearest::Best;
-use super::plan::{self, Known, PartPlan, Plan};
+use super::plan::{self, Known, PartPlan, Plan, Way};
 use super::segment::{Segment, VectorRows};
 use super::texts::{self, Texts};
 use super::view::{SegmentView, TableView, View};
@@ -40,6 +40,8 @@ pub(super) struct Asked<'a> {
     pub(super) recall: f32,
     /// Whether to go on: asked before every part.
     pub(super) go_on: &'a dyn Fn() -> bool,
+    /// Which way it takes, where there is a choice.
+    pub(super) way: Way,
 }
 
 /// Answers a query; none when it was not to go on.
@@ -49,8 +51,8 @@ pub(super) fn execute(view: &View, asked: Asked<'_>) -> Result<Option<Executed>>
         let ranked = texts::execute(view, asked, answer, texts)?;
         return Ok(ranked.map(|(answer, plans)| Executed::of(answer, plans)));
     }
-    let Asked { query, now, recall, go_on } = asked;
-    let mut execution = Execution { query, now, recall, answer, plans: Vec::new() };
+    let Asked { query, now, recall, go_on, way } = asked;
+    let mut execution = Execution { query, now, recall, way, answer, plans: Vec::new() };
     for part in &view.tables {
         if !go_on() {
             return Ok(None);
@@ -79,6 +81,7 @@ struct Execution<'a> {
     query: &'a Query,
     now: WallMs,
     recall: f32,
+    way: Way,
     answer: Exhaustive,
     plans: Vec<PartPlan>,
 }
@@ -137,6 +140,7 @@ impl Execution<'_> {
             matching: candidates.len(),
             k,
             compares_all: !self.answer.is_plain() || nearest.search == Search::Exact,
+            way: self.way,
         };
         let plan = plan::of_vectors(&known);
         let (rows, work) = match plan {

@@ -6,6 +6,7 @@
 
 use std::fmt;
 
+use crate::text::Lead;
 use crate::vector::{K_MAX, Work};
 
 /// Rows up to which comparing all of them is cheaper than asking the index: it would compare as many.
@@ -20,7 +21,7 @@ pub enum Plan {
     Scan,
     /// No row matches, or none is asked for: nothing is read.
     Nothing,
-    /// The rows that match are compared one by one.
+    /// The rows that match are looked at one by one.
     FilterFirst,
     /// The index of vectors is asked.
     VectorOnly,
@@ -55,6 +56,19 @@ impl Plan {
     }
 }
 
+/// Which of the ways to the same rows a query takes: the one that is planned, or, where there is a choice, always the
+/// same. What a planner chose is judged by what the others would have cost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Way {
+    /// The one that is planned.
+    #[default]
+    Planned,
+    /// [`Plan::FilterFirst`]: each row that matches is looked at.
+    Rows,
+    /// The index of vectors or of words is asked, however few rows match.
+    Index,
+}
+
 /// What is known when a search of vectors is planned.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Known {
@@ -67,19 +81,35 @@ pub(super) struct Known {
     /// Whether every row has to be compared: exactness is asked for, or a place in an order that the index
     /// does not know.
     pub(super) compares_all: bool,
+    /// Which way is asked for.
+    pub(super) way: Way,
 }
 
 /// The way to search vectors.
 pub(super) fn of_vectors(known: &Known) -> Plan {
-    let Known { rows, matching, k, compares_all } = *known;
+    let Known { rows, matching, k, compares_all, way } = *known;
+    let is_few = match way {
+        Way::Planned => matching <= COMPARED_MAX.max(k as u64),
+        Way::Rows => true,
+        Way::Index => false,
+    };
     if matching == 0 || k == 0 {
         Plan::Nothing
-    } else if compares_all || k > K_MAX || matching <= COMPARED_MAX.max(k as u64) {
+    } else if compares_all || k > K_MAX || is_few {
         Plan::FilterFirst
     } else if matching == rows {
         Plan::VectorOnly
     } else {
         Plan::FilteredVector
+    }
+}
+
+/// The way to search words among the rows that match: `cheaper` is what of both is less work.
+pub(super) fn of_texts(cheaper: Lead, way: Way) -> Lead {
+    match way {
+        Way::Planned => cheaper,
+        Way::Rows => Lead::Rows,
+        Way::Index => Lead::Lists,
     }
 }
 
@@ -133,7 +163,7 @@ mod tests {
     #[test]
     fn the_index_is_asked_when_many_rows_match_and_some_may_be_left_out() {
         let check = |(rows, matching, k, compares_all), expect| {
-            let known = Known { rows, matching, k, compares_all };
+            let known = Known { rows, matching, k, compares_all, way: Way::Planned };
             assert_eq!(of_vectors(&known), expect, "{known:?}");
         };
         check((1000, 0, 10, false), Plan::Nothing);
@@ -144,5 +174,22 @@ mod tests {
         check((1000, 1000, 10, false), Plan::VectorOnly);
         check((1000, 1000, 10, true), Plan::FilterFirst);
         check((100_000, 100_000, K_MAX + 1, false), Plan::FilterFirst);
+    }
+
+    #[test]
+    fn a_way_is_forced_only_where_there_is_a_choice() {
+        let check = |way, (matching, compares_all), expect| {
+            let known = Known { rows: 1000, matching, k: 10, compares_all, way };
+            assert_eq!(of_vectors(&known), expect, "{known:?}");
+        };
+        check(Way::Rows, (900, false), Plan::FilterFirst);
+        check(Way::Index, (20, false), Plan::FilteredVector);
+        check(Way::Index, (1000, false), Plan::VectorOnly);
+        check(Way::Index, (20, true), Plan::FilterFirst);
+        check(Way::Index, (0, false), Plan::Nothing);
+        check(Way::Rows, (0, false), Plan::Nothing);
+        assert_eq!(of_texts(Lead::Lists, Way::Rows), Lead::Rows);
+        assert_eq!(of_texts(Lead::Rows, Way::Index), Lead::Lists);
+        assert_eq!(of_texts(Lead::Rows, Way::Planned), Lead::Rows);
     }
 }

@@ -9,7 +9,7 @@ use base::words::Lsn;
 
 use super::error::{IndexError, Result};
 use super::execute::{Asked, Executed, execute};
-use super::plan::{PartPlan, Plan};
+use super::plan::{PartPlan, Plan, Way};
 use super::view::View;
 
 use crate::exhaustive::{Answer, Found};
@@ -122,9 +122,25 @@ impl Snapshot {
         now: WallMs,
         go_on: &dyn Fn() -> bool,
     ) -> Result<Option<Results>> {
+        self.run(Asked { query, now, recall: self.recall, go_on, way: Way::Planned })
+    }
+
+    /// Answers a query by one of the ways to the same answer, to measure what each of them costs.
+    ///
+    /// # Errors
+    /// As [`Snapshot::query`].
+    ///
+    /// # Panics
+    /// Never.
+    pub fn query_by(&self, way: Way, query: &Query, now: WallMs) -> Result<Results> {
+        let asked = Asked { query, now, recall: self.recall, go_on: &|| true, way };
+        Ok(self.run(asked)?.expect("it goes on to the end"))
+    }
+
+    fn run(&self, asked: Asked<'_>) -> Result<Option<Results>> {
         let started = self.clock.now();
         let before = self.counters();
-        let result = execute(&self.view, Asked { query, now, recall: self.recall, go_on });
+        let result = execute(&self.view, asked);
         let took = self.clock.now().since(started);
         self.metrics.queried(took, matches!(result, Ok(Some(_))));
         let Some(Executed { answer, plans, direction }) = result? else { return Ok(None) };

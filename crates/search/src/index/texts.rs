@@ -12,7 +12,7 @@ use roaring::RoaringBitmap;
 use super::error::{IndexError, Result};
 use super::execute::Asked;
 use super::nearest::Best;
-use super::plan::{PartPlan, Plan};
+use super::plan::{self, PartPlan, Plan, Way};
 use super::segment::Segment;
 use super::view::{SegmentView, TableView, View};
 use crate::attributes;
@@ -20,7 +20,7 @@ use crate::exhaustive::{Exhaustive, First, words};
 use crate::order::Direction;
 use crate::query::Query;
 use crate::rank::Scorer;
-use crate::text::{self, Leaf, Part, Prepared, Statistics, TextQuery, Weights};
+use crate::text::{self, Lead, Leaf, Part, Prepared, Statistics, TextQuery, Weights};
 use crate::vector::Work;
 
 /// Rows that are scored at a time.
@@ -89,7 +89,7 @@ impl Found {
 /// As for every query.
 pub(super) fn execute(
     view: &View,
-    Asked { query, now, go_on, .. }: Asked<'_>,
+    Asked { query, now, go_on, way, .. }: Asked<'_>,
     mut answer: Exhaustive,
     mut texts: Texts,
 ) -> Result<Option<(Exhaustive, Vec<PartPlan>)>> {
@@ -109,7 +109,7 @@ pub(super) fn execute(
         let found = found.map_err(|error| error.of_segment(part.segment.files().id()))?;
         segments.push((part, live, found));
     }
-    let weighed = Weighed { query, weights: texts.weights(), scorer: texts.scorer };
+    let weighed = Weighed { query, way, weights: texts.weights(), scorer: texts.scorer };
     let mut plans = Vec::with_capacity(tables.len() + segments.len());
     for (part, live, found) in &tables {
         plans.push(weighed.table(&mut answer, part, live, found)?);
@@ -126,6 +126,7 @@ pub(super) fn execute(
 /// A query whose words have their weights.
 struct Weighed<'a> {
     query: &'a Query,
+    way: Way,
     scorer: Scorer,
     weights: Vec<Weights>,
 }
@@ -167,11 +168,12 @@ impl Weighed<'_> {
     ) -> Result<PartPlan> {
         let segment = &*part.segment;
         let name = segment.files().id();
-        let matching = self
+        let (matching, lead) = self
             .rank(answer, segment, live, found)
             .map_err(|error| IndexError::from(error).of_part(name))?;
         let plan = match self.query.filter {
             _ if matching == 0 || !answer.has_rows() => Plan::Nothing,
+            Some(_) if lead == Some(Lead::Rows) => Plan::FilterFirst,
             Some(_) => Plan::FilteredText,
             None => Plan::FullTextOnly,
         };
@@ -184,25 +186,26 @@ impl Weighed<'_> {
         })
     }
 
-    /// Counts the rows of a segment and puts the best in their places; how many match the filter.
+    /// Counts the rows of a segment and puts the best in their places; how many match the filter, and what their search
+    /// went along, if it looked only for the best of them.
     fn rank(
         &self,
         answer: &mut Exhaustive,
         segment: &Segment,
         live: &RoaringBitmap,
         found: &Found,
-    ) -> attributes::Result<u64> {
+    ) -> attributes::Result<(u64, Option<Lead>)> {
         let (reader, text) = (segment.attributes(), segment.text());
         let matching = answer.add_segment_with_text(reader, text, live)?;
         if !answer.has_rows() || matching.is_empty() {
-            return Ok(matching.len());
+            return Ok((matching.len(), None));
         }
         let first = answer.first();
         let best = match first {
             Some(First { count, after: None }) => self.best(found, count, &matching, segment),
             Some(First { after: Some(_), .. }) | None => None,
         };
-        let rows = best.unwrap_or_else(|| found.matches() & &matching);
+        let (rows, lead) = best.unwrap_or_else(|| (found.matches() & &matching, None));
         let inputs = reader.scores_of(&self.scorer, &rows, &|query| words(text, query))?;
         let mut best = Best::new(Direction::Descending, first);
         let rows: Vec<u32> = rows.into_iter().collect();
@@ -213,7 +216,7 @@ impl Weighed<'_> {
         let best: Vec<(u32, f64)> =
             best.finish().into_iter().map(|(score, row)| (row, score)).collect();
         answer.add_scores(reader, &best)?;
-        Ok(matching.len())
+        Ok((matching.len(), lead))
     }
 
     /// The best rows among those that match, and those that are as good as the last of them, where one text says which
@@ -224,7 +227,7 @@ impl Weighed<'_> {
         wanted: usize,
         matching: &RoaringBitmap,
         segment: &Segment,
-    ) -> Option<RoaringBitmap> {
+    ) -> Option<(RoaringBitmap, Option<Lead>)> {
         let ([prepared], [weights]) = (found.0.as_slice(), self.weights.as_slice()) else {
             return None;
         };
@@ -233,7 +236,10 @@ impl Weighed<'_> {
         }
         let is_every = matching.len() == u64::from(segment.len());
         let leaf = Leaf { prepared, weights, boost: 1.0 };
-        let hits = text::search(&[leaf], wanted, (!is_every).then_some(matching));
-        Some(hits.into_iter().map(|hit| hit.row).collect())
+        let leaves = [leaf];
+        let lead = plan::of_texts(Lead::cheaper(&leaves, matching), self.way);
+        let allowed = (!is_every).then_some((matching, lead));
+        let hits = text::search_along(&leaves, wanted, allowed);
+        Some((hits.into_iter().map(|hit| hit.row).collect(), allowed.map(|(_, lead)| lead)))
     }
 }

@@ -40,6 +40,24 @@ pub struct Leaf<'a> {
     pub boost: f32,
 }
 
+/// What a search of some rows alone goes along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lead {
+    /// These rows: for each the lists are asked whether they have it.
+    Rows,
+    /// The lists: for each row that they find it is looked up whether it is one of these.
+    Lists,
+}
+
+impl Lead {
+    /// The one that is less work.
+    #[must_use]
+    pub fn cheaper(leaves: &[Leaf<'_>], rows: &RoaringBitmap) -> Self {
+        let postings: u64 = leaves.iter().map(|leaf| leaf.prepared.postings()).sum();
+        if rows.len().saturating_mul(FEW) < postings { Self::Rows } else { Self::Lists }
+    }
+}
+
 /// A row that was found.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Hit {
@@ -69,16 +87,23 @@ impl PartialOrd for Hit {
 /// too, because who asks breaks ties by what is not known here.
 #[must_use]
 pub fn search(leaves: &[Leaf<'_>], k: usize, allowed: Option<&RoaringBitmap>) -> Vec<Hit> {
+    search_along(leaves, k, allowed.map(|rows| (rows, Lead::cheaper(leaves, rows))))
+}
+
+/// The same, and whoever asks says what is gone along.
+#[must_use]
+pub fn search_along(
+    leaves: &[Leaf<'_>],
+    k: usize,
+    allowed: Option<(&RoaringBitmap, Lead)>,
+) -> Vec<Hit> {
     let mut best = Best { k, heap: BinaryHeap::with_capacity(k.min(1024) + 1), ties: Vec::new() };
     let mut scans: Vec<Scan<'_>> = leaves.iter().map(|leaf| Scan::new(leaf.prepared)).collect();
-    let postings: u64 = leaves.iter().map(|leaf| leaf.prepared.postings()).sum();
     if k == 0 {
         return Vec::new();
     }
-    if let Some(allowed) = allowed
-        && allowed.len().saturating_mul(FEW) < postings
-    {
-        for row in allowed {
+    if let Some((rows, Lead::Rows)) = allowed {
+        for row in rows {
             let scores = scans
                 .iter_mut()
                 .zip(leaves)
@@ -90,6 +115,7 @@ pub fn search(leaves: &[Leaf<'_>], k: usize, allowed: Option<&RoaringBitmap>) ->
         }
         return best.finish();
     }
+    let allowed = allowed.map(|(rows, _)| rows);
     match (leaves, scans.as_mut_slice()) {
         ([leaf], [scan]) if scan.lead.is_none() => prune(leaf, scan, allowed, &mut best),
         (leaves, scans) => sum(leaves, scans, allowed, &mut best),

@@ -16,6 +16,7 @@ mod index;
 mod local_store;
 mod manifests;
 mod planted;
+mod relevance;
 mod remote_store;
 mod rows;
 mod s3;

@@ -9,52 +9,76 @@ use search::text::{DROPPED, Input, Leaf, Memory, Part, Reader, Statistics, Texts
 use crate::text::{IDENTITY, Plain, compile, opened, row, schema};
 
 /// Documents, queries and, for each query, the documents that were judged relevant.
-struct Collection {
-    documents: Vec<(u64, String)>,
-    queries: Vec<(u64, String)>,
-    relevant: BTreeMap<u64, BTreeSet<u64>>,
+pub(crate) struct Collection {
+    pub(crate) documents: Vec<(u64, String)>,
+    pub(crate) queries: Vec<(u64, String)>,
+    pub(crate) relevant: BTreeMap<u64, BTreeSet<u64>>,
 }
 
-/// The collection, from `shared/data/vaswani` in the directory that the checkout is in, where the project's
-/// machines have it. `None`, and a line that says so, where there is none.
-#[expect(clippy::print_stdout, reason = "a test's note on what it leaves out")]
-fn collection() -> Option<Collection> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data/vaswani");
-    let (Some(documents), Some(queries), Some(judgements)) = (
-        read(&directory.join("corpus.jsonl")),
-        read(&directory.join("queries.jsonl")),
-        read(&directory.join("qrels.tsv")),
-    ) else {
-        println!("no {}: relevance is not looked at", directory.display());
-        return None;
-    };
-    let lines = |text: &str| {
-        let line = |line: &str| {
-            let json = Json::parse(line.as_bytes()).expect("JSON");
-            let id =
-                json.get("id").expect("an id").text().trim_matches('"').parse().expect("a number");
-            (id, json.get("text").and_then(Json::string).expect("a text").to_lowercase())
+const DIRECTORY: &str = "../../../shared/data/vaswani";
+
+impl Collection {
+    /// The collection, from `shared/data/vaswani` in the directory that the checkout is in, where the project's
+    /// machines have it. `None`, and a line that says so, where there is none.
+    #[expect(clippy::print_stdout, reason = "a test's note on what it leaves out")]
+    pub(crate) fn load() -> Option<Self> {
+        let (Some(documents), Some(queries), Some(judgements)) =
+            (text("corpus.jsonl"), text("queries.jsonl"), text("qrels.tsv"))
+        else {
+            println!("no {DIRECTORY}: relevance is not looked at");
+            return None;
         };
-        text.lines().map(line).collect::<Vec<(u64, String)>>()
-    };
-    let mut relevant: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
-    for line in judgements.lines().skip(1) {
-        let numbers: Vec<u64> =
-            line.split('\t').map(|number| number.parse().expect("a number")).collect();
-        if numbers[2] > 0 {
-            relevant.entry(numbers[0]).or_default().insert(numbers[1]);
+        let lines = |text: &str| {
+            let line = |line: &str| {
+                let json = Json::parse(line.as_bytes()).expect("JSON");
+                let id = json.get("id").expect("an id");
+                let id = id.text().trim_matches('"').parse().expect("a number");
+                (id, json.get("text").and_then(Json::string).expect("a text").to_lowercase())
+            };
+            text.lines().map(line).collect::<Vec<(u64, String)>>()
+        };
+        let mut relevant: BTreeMap<u64, BTreeSet<u64>> = BTreeMap::new();
+        for line in judgements.lines().skip(1) {
+            let numbers: Vec<u64> =
+                line.split('\t').map(|number| number.parse().expect("a number")).collect();
+            if numbers[2] > 0 {
+                relevant.entry(numbers[0]).or_default().insert(numbers[1]);
+            }
         }
+        Some(Self { documents: lines(&documents), queries: lines(&queries), relevant })
     }
-    Some(Collection { documents: lines(&documents), queries: lines(&queries), relevant })
+}
+
+/// The vectors of a file of theirs, in the order of the documents or queries.
+pub(crate) fn vectors(file: &str) -> Option<Vec<Vec<f32>>> {
+    let bytes = read(file)?;
+    let header = usize::from(u16::from_le_bytes([bytes[8], bytes[9]]));
+    let rows = bytes[10 + header..].chunks_exact(2 * 384);
+    Some(
+        rows.map(|row| row.chunks_exact(2).map(|half| from_half(half[0], half[1])).collect())
+            .collect(),
+    )
+}
+
+/// A float of 16 bits.
+fn from_half(low: u8, high: u8) -> f32 {
+    let half = u32::from(u16::from_le_bytes([low, high]));
+    // Its exponent is counted from 15, that of 32 bits from 127.
+    let number = f32::from_bits((half & 0x7FFF) << 13) * f32::from_bits((127 + 112) << 23);
+    if half & 0x8000 == 0 { number } else { -number }
+}
+
+fn text(file: &str) -> Option<String> {
+    Some(String::from_utf8(read(file)?).expect("text"))
 }
 
 #[expect(clippy::disallowed_methods, reason = "a test reads its data past the product's door")]
-fn read(path: &Path) -> Option<String> {
-    std::fs::read_to_string(path).ok()
+fn read(file: &str) -> Option<Vec<u8>> {
+    std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(DIRECTORY).join(file)).ok()
 }
 
 /// Normalised discounted cumulative gain of the first ten.
-fn ndcg(found: &[u64], relevant: &BTreeSet<u64>) -> f64 {
+pub(crate) fn ndcg(found: &[u64], relevant: &BTreeSet<u64>) -> f64 {
     let gain = |rank: usize| 1.0 / (rank as f64 + 2.0).log2();
     let dcg: f64 = found
         .iter()
@@ -68,7 +92,7 @@ fn ndcg(found: &[u64], relevant: &BTreeSet<u64>) -> f64 {
 
 #[test]
 fn relevance_is_that_of_a_plain_index() {
-    let Some(collection) = collection() else { return };
+    let Some(collection) = Collection::load() else { return };
     let schema = schema(
         r#"{"t":{"type":"string","full_text_search":{"stemming":true,"tokenizer":"word_v0"}}}"#,
     );
