@@ -52,6 +52,12 @@ impl<'a> Bench<'a> {
         self.scratch
     }
 
+    /// Whether it is only seen whether everything works.
+    #[must_use]
+    pub fn is_smoke(&self) -> bool {
+        self.smoke
+    }
+
     /// How much work to do where `full` is worth measuring: little in a smoke run.
     #[must_use]
     pub fn amount(&self, full: u64) -> u64 {
